@@ -1,0 +1,1142 @@
+// Generated from schemas/*.json by scripts/generate-types.ts. Do not edit.
+
+/**
+ * What one request looks like to the policies: facts only, never a decision and never the prompt. The same input under the same bundle always gives the same decision.
+ */
+export interface Input {
+  /**
+   * The HTTP request and the parameters of the call that a policy may judge.
+   */
+  request: {
+    /**
+     * The gateway's id of this request; also in the answer's x-request-id.
+     */
+    id: string;
+    /**
+     * When the request was received, RFC 3339 in UTC with milliseconds. Policies have no other clock.
+     */
+    time: string;
+    /**
+     * The operation, whatever its path.
+     */
+    endpoint: 'chat.completions' | 'messages' | 'models';
+    /**
+     * The API the caller speaks: it decides the shape of answers and errors.
+     */
+    dialect: 'openai' | 'anthropic';
+    /**
+     * The model the caller wishes for; "auto" leaves the choice to the policy; empty where the endpoint has none.
+     */
+    model: string;
+    /**
+     * Whether the caller asked for server-sent events.
+     */
+    stream: boolean;
+    /**
+     * The caller's cap on output tokens (max_tokens, max_completion_tokens), null when none was sent.
+     */
+    max_output_tokens: number | null;
+    /**
+     * The caller's sampling temperature, null when none was sent.
+     */
+    temperature: number | null;
+    /**
+     * Names of the tools offered to the model, in the caller's order.
+     *
+     * @maxItems 128
+     */
+    tools: string[];
+    /**
+     * The kind of output asked for: text, json_object, json_schema; null when none was sent.
+     */
+    response_format: string | null;
+    /**
+     * The peer's address, IPv4-mapped IPv6 written as IPv4.
+     */
+    source_ip: string;
+    /**
+     * Allow-listed request headers, lower-case names. Never a credential.
+     */
+    headers: {
+      [k: string]: string;
+    };
+  };
+  /**
+   * Who calls, as proved by the credential. Nothing here comes from the body.
+   */
+  caller: {
+    /**
+     * The kind of credential.
+     */
+    kind: 'key' | 'jwt';
+    /**
+     * The credential's public id (never the secret).
+     */
+    id: string;
+    /**
+     * The organisation the credential belongs to.
+     */
+    org: string;
+    /**
+     * The team inside the organisation; empty when the credential names none.
+     */
+    team: string;
+    /**
+     * The user the credential acts for; empty for a credential of a service.
+     */
+    user: string;
+    /**
+     * Roles the credential holds.
+     *
+     * @maxItems 32
+     */
+    roles: string[];
+    /**
+     * Groups the user belongs to.
+     *
+     * @maxItems 64
+     */
+    groups: string[];
+    /**
+     * Workflows the credential is limited to; empty: those its roles allow.
+     *
+     * @maxItems 64
+     */
+    workflows: string[];
+    /**
+     * OAuth scopes of a JWT.
+     *
+     * @maxItems 64
+     */
+    scopes: string[];
+    /**
+     * Allow-listed claims of a JWT.
+     */
+    claims: {
+      [k: string]: string | number | boolean;
+    };
+  };
+  /**
+   * What the call is for, as declared by the application.
+   */
+  purpose: {
+    /**
+     * x-aegis-workflow; empty when not sent.
+     */
+    workflow: string;
+    /**
+     * x-aegis-use-case; empty when not sent.
+     */
+    use_case: string;
+    /**
+     * x-aegis-session: one conversation; empty when not sent.
+     */
+    session: string;
+    /**
+     * x-aegis-tags: free dimensions for reports, such as course and institution.
+     */
+    tags: {
+      [k: string]: string;
+    };
+  };
+  /**
+   * Measurements of the prompt. The prompt itself never reaches a policy.
+   */
+  content: {
+    /**
+     * Number of messages, system prompt included.
+     */
+    messages: number;
+    /**
+     * Size of the body in bytes.
+     */
+    bytes: number;
+    /**
+     * Estimated prompt tokens (o200k); median error 4 %.
+     */
+    tokens_estimate: number;
+    /**
+     * Kinds of content present: text, image, audio, document.
+     *
+     * @maxItems 8
+     */
+    modalities: string[];
+    /**
+     * Scripts seen in the newest user text, most frequent first (ISO 15924: Latn, Cyrl, Hans …).
+     *
+     * @maxItems 8
+     */
+    languages: string[];
+    /**
+     * Number of detected values by entity. An entity with none is absent.
+     */
+    pii: {
+      [k: string]: number;
+    };
+    /**
+     * Number of detected credentials by kind. A kind with none is absent.
+     */
+    secrets: {
+      [k: string]: number;
+    };
+    /**
+     * Signals of the newest user text that routing may use.
+     */
+    signals: {
+      /**
+       * The text offers lettered or numbered options to choose from.
+       */
+      multiple_choice: boolean;
+      /**
+       * The text asks for yes or no, true or false.
+       */
+      yes_no: boolean;
+      /**
+       * Number of question marks.
+       */
+      question_marks: number;
+      /**
+       * The text contains source code.
+       */
+      code: boolean;
+      /**
+       * The text contains mathematical notation.
+       */
+      math: boolean;
+      /**
+       * Number of verbs that ask for open-ended work (write, explain, compare, prove …).
+       */
+      instruction_verbs: number;
+      /**
+       * Number of user messages.
+       */
+      turns: number;
+      /**
+       * Number of words.
+       */
+      words: number;
+    };
+    /**
+     * A score of the task from 0 (trivial) to 1 (hard), from the signals.
+     */
+    complexity: number;
+    /**
+     * Parts no detector could read. A policy must allow each kind positively for its upstream; the default is deny.
+     *
+     * @maxItems 16
+     */
+    uninspected: {
+      /**
+       * image, audio, document, file or unknown.
+       */
+      kind: string;
+      /**
+       * Encoded size of all parts of this kind.
+       */
+      bytes: number;
+    }[];
+  };
+  /**
+   * What this replica knows of the budgets that may concern the caller: refreshed by each limiter reply, at no extra call.
+   *
+   * @maxItems 32
+   */
+  spend: {
+    /**
+     * What the budget is for.
+     */
+    scope: 'key' | 'user' | 'group' | 'team' | 'org' | 'use_case' | 'workflow' | 'tag';
+    /**
+     * Whose budget it is.
+     */
+    subject: string;
+    /**
+     * The current period, such as 2026-11 or 2026-11-24.
+     */
+    period: string;
+    /**
+     * Settled spend in this period, millionths of a US dollar.
+     */
+    micro_usd: number;
+    /**
+     * Reserved by requests under way.
+     */
+    reserved_micro_usd: number;
+    /**
+     * The cap of the period.
+     */
+    cap_micro_usd: number;
+    /**
+     * Age of these figures.
+     */
+    age_ms: number;
+  }[];
+  /**
+   * The configured upstreams by name. Present means configured.
+   */
+  upstreams: {
+    [k: string]: {
+      /**
+       * The APIs it speaks.
+       *
+       * @maxItems 4
+       */
+      dialects: ('openai' | 'anthropic')[];
+      /**
+       * Whether content that goes there leaves the operator's hands.
+       */
+      third_party: boolean;
+      /**
+       * Health from live traffic.
+       */
+      state: 'up' | 'degraded' | 'down';
+      /**
+       * Share of failed attempts of late, 0 to 1.
+       */
+      error_rate: number;
+      /**
+       * Median time to the first byte of late.
+       */
+      p50_ms: number;
+    };
+  };
+  /**
+   * Stable hashes, 0 to 9999, for shares of traffic: A/B tests and canaries.
+   */
+  bucket: {
+    /**
+     * Of the request id.
+     */
+    request: number;
+    /**
+     * Of org and user, or of the credential when it has no user.
+     */
+    user: number;
+    /**
+     * Of org and session, or of the request id when it has no session.
+     */
+    session: number;
+    /**
+     * Of the organisation.
+     */
+    org: number;
+  };
+}
+
+/**
+ * What the policies decided for one input. Every field but allow, deny and rules is an obligation: a stage that cannot execute its part fails the request.
+ */
+export interface Decision {
+  /**
+   * Whether the request may proceed. Absent, undefined or of another type means no.
+   */
+  allow: boolean;
+  /**
+   * Why not. Message and hint reach the caller. Sorted by rule.
+   *
+   * @maxItems 32
+   */
+  deny: {
+    /**
+     * A stable code for programs.
+     */
+    code: string;
+    /**
+     * One sentence for people.
+     */
+    message: string;
+    /**
+     * What would have been allowed; may be empty.
+     */
+    hint: string;
+    /**
+     * Id of the rule that denied, see rules.
+     */
+    rule: string;
+  }[];
+  /**
+   * Where the request goes.
+   */
+  route: {
+    /**
+     * Models to try, in order. Empty only when denied, or on an endpoint that calls no model.
+     *
+     * @maxItems 8
+     */
+    candidates: {
+      /**
+       * A model of policies/models/data.yaml.
+       */
+      model: string;
+      /**
+       * A configured upstream.
+       */
+      upstream: string;
+    }[];
+    /**
+     * Why this order, in a few words.
+     */
+    reason: string;
+    /**
+     * The A/B test this request belongs to.
+     */
+    experiment: {
+      /**
+       * The experiment.
+       */
+      id: string;
+      /**
+       * The arm.
+       */
+      arm: string;
+    } | null;
+    /**
+     * Not executed yet, so refused unless null: a model that also gets the request.
+     */
+    mirror: null;
+  };
+  /**
+   * Clamps and sets on the call.
+   */
+  parameters: {
+    /**
+     * The output cap that is sent upstream.
+     */
+    max_output_tokens?: number;
+  };
+  /**
+   * What becomes of the tools the caller offers.
+   */
+  tools: {
+    /**
+     * Names of offered tools that are taken out of the request.
+     *
+     * @maxItems 128
+     */
+    remove: string[];
+  };
+  /**
+   * What happens to detected values, one entry an entity.
+   *
+   * @maxItems 32
+   */
+  redact: {
+    /**
+     * The detected kind, a key of content.pii or content.secrets.
+     */
+    entity: 'email' | 'phone' | 'card' | 'iban' | 'us_ssn' | 'ip' | 'api_key';
+    /**
+     * tokenize: a placeholder that is restored in the answer. mask: all but a short tail starred. hash: a keyed hash. remove: nothing is left. block: the request fails if one is found.
+     */
+    action: 'tokenize' | 'mask' | 'hash' | 'remove' | 'block';
+    /**
+     * Where. Only the request is executed yet.
+     *
+     * @minItems 1
+     * @maxItems 1
+     */
+    in: 'request'[];
+    /**
+     * Where in the answer a placeholder is replaced by its value. Links and tool arguments are places where a model could be made to carry a value away.
+     *
+     * @maxItems 3
+     */
+    restore: ('text' | 'links' | 'tool_arguments')[];
+  }[];
+  /**
+   * Rates and concurrency.
+   */
+  rate: {
+    /**
+     * The tier that applies, for headers and reports.
+     */
+    tier: string;
+    /**
+     * Taken all at once or not at all.
+     *
+     * @maxItems 16
+     */
+    limits: {
+      /**
+       * What the limit is for.
+       */
+      scope: 'key' | 'user' | 'group' | 'team' | 'org';
+      /**
+       * Whose limit it is.
+       */
+      subject: string;
+      /**
+       * Requests a minute.
+       */
+      requests_per_minute?: number;
+      /**
+       * Tokens a minute, input and output.
+       */
+      tokens_per_minute?: number;
+      /**
+       * Requests under way at a time.
+       */
+      concurrent?: number;
+    }[];
+  };
+  /**
+   * Spend caps. Spent plus reserved never exceeds one.
+   *
+   * @maxItems 16
+   */
+  budgets: {
+    /**
+     * What the budget is for.
+     */
+    scope: 'key' | 'user' | 'group' | 'team' | 'org' | 'use_case' | 'workflow' | 'tag';
+    /**
+     * Whose budget it is.
+     */
+    subject: string;
+    /**
+     * When it starts anew.
+     */
+    period: 'day' | 'month';
+    /**
+     * IANA time zone in which the period is counted.
+     */
+    timezone: string;
+    /**
+     * The cap in millionths of a US dollar.
+     */
+    micro_usd: number;
+    /**
+     * What happens beyond the cap.
+     */
+    on_exceed: 'deny';
+  }[];
+  /**
+   * What the audit keeps of prompt and answer. The record itself is always written.
+   */
+  audit: {
+    /**
+     * full: as the caller sent and got it. redacted: as the upstream got and sent it. none: hashes only.
+     */
+    content: 'full' | 'redacted' | 'none';
+    /**
+     * After how many days the content's key is destroyed.
+     */
+    retention_days: number;
+  };
+  /**
+   * Not executed yet, so refused unless null: an answer cache.
+   */
+  cache: null;
+  /**
+   * Ids of the rules that fired, sorted; explain joins them with title, file and line.
+   *
+   * @maxItems 64
+   */
+  rules: string[];
+}
+
+/**
+ * aegis.yaml: what the operator decides. What a security team decides is policy data. Relative paths are relative to the file.
+ */
+export interface Config {
+  /**
+   * For editors.
+   */
+  $schema?: string;
+  /**
+   * host:port of the data plane. AEGIS_LISTEN overrides.
+   */
+  listen?: string;
+  /**
+   * The control plane.
+   */
+  admin?: {
+    /**
+     * host:port. AEGIS_ADMIN_LISTEN overrides.
+     */
+    listen?: string;
+  };
+  /**
+   * Folder of the embedded store, the audit log, the last known good bundle and demo.key. AEGIS_HOME overrides.
+   */
+  home?: string;
+  /**
+   * Bounds of one request, before any policy.
+   */
+  limits?: {
+    /**
+     * Largest request body.
+     */
+    body_bytes?: number;
+    /**
+     * Deepest nesting of a body.
+     */
+    depth?: number;
+    /**
+     * Largest unstreamed answer of an upstream.
+     */
+    response_bytes?: number;
+  };
+  /**
+   * The only destinations there are. Policies refer to them by name.
+   *
+   * @minItems 1
+   * @maxItems 32
+   */
+  upstreams: {
+    /**
+     * The name policies/models/data.yaml refers to.
+     */
+    name: string;
+    /**
+     * The provider's protocol and habits.
+     */
+    kind: 'openai' | 'anthropic' | 'mistral' | 'openai_compatible' | 'sandbox';
+    /**
+     * Where it is. OpenAI's ends in /v1, Anthropic's does not.
+     */
+    base_url?: string;
+    /**
+     * The provider's key.
+     */
+    api_key?: string;
+    /**
+     * Whether content leaves the operator's hands. Default: yes, but for openai_compatible and on loopback.
+     */
+    third_party?: boolean;
+    /**
+     * Connections at most.
+     */
+    max_concurrent?: number;
+    /**
+     * Until connected.
+     */
+    connect_timeout_ms?: number;
+    /**
+     * Until the answer starts.
+     */
+    first_byte_timeout_ms?: number;
+    /**
+     * Between two chunks of an answer.
+     */
+    idle_timeout_ms?: number;
+  }[];
+  /**
+   * Where policy bundles come from.
+   */
+  bundles?: {
+    /**
+     * A folder with rollout.yaml and bundles.
+     */
+    source?: string;
+    /**
+     * PEM files of the keys that may sign bundles. The file name up to the first dot is the key's id.
+     *
+     * @minItems 1
+     */
+    public_keys?: string[];
+    /**
+     * How often the source is looked at.
+     */
+    poll_s?: number;
+  };
+  /**
+   * The audit log. It cannot be switched off.
+   */
+  audit?: {
+    /**
+     * How often a signed checkpoint of the log is written.
+     */
+    checkpoint_s?: number;
+  };
+  /**
+   * Least level of log lines.
+   */
+  log_level?: 'debug' | 'info' | 'warn' | 'error' | 'silent';
+}
+
+/**
+ * The .manifest of a bundle: OPA's fields, and what Aegis adds under metadata.aegis.
+ */
+export interface Manifest {
+  /**
+   * Digest of the policies' sources; the answer's x-aegis-policy-revision.
+   */
+  revision: string;
+  /**
+   * Paths the bundle owns.
+   */
+  roots: string[];
+  /**
+   * 1.
+   */
+  rego_version: 1;
+  /**
+   * OPA's list of entrypoints.
+   */
+  wasm?: {
+    /**
+     * Path of the rule.
+     */
+    entrypoint: string;
+    /**
+     * File of the module.
+     */
+    module: string;
+  }[];
+  /**
+   * OPA carries it as it is.
+   */
+  metadata: {
+    /**
+     * Aegis's own fields.
+     */
+    aegis: {
+      /**
+       * Version of the two documents.
+       */
+      contract: 1;
+      /**
+       * Order of bundles: never goes back.
+       */
+      sequence: number;
+      /**
+       * Oldest gateway that executes it.
+       */
+      min_gateway: string;
+      /**
+       * Digest of the input schema it was checked against.
+       */
+      input_schema_sha256: string;
+      /**
+       * The explanation table: every annotated rule by its id.
+       */
+      rules: {
+        [k: string]: {
+          /**
+           * METADATA title.
+           */
+          title: string;
+          /**
+           * METADATA description; may be empty.
+           */
+          description: string;
+          /**
+           * METADATA custom.code.
+           */
+          code: string;
+          /**
+           * File, from the repository's root.
+           */
+          file: string;
+          /**
+           * Line of the rule, from 1.
+           */
+          line: number;
+        };
+      };
+    };
+  };
+}
+
+/**
+ * bundles/rollout.yaml: the desired state that every gateway converges on.
+ */
+export interface Rollout {
+  /**
+   * For editors.
+   */
+  $schema?: string;
+  /**
+   * File name of the bundle that serves, in the same folder.
+   */
+  stable: string;
+}
+
+/**
+ * One record of the audit log. An intent is durable before any byte goes upstream, its outcome before the last byte goes out; a request that never reaches an upstream has an outcome alone.
+ */
+export type AuditRecord = AuditIntent | AuditOutcome | AuditSuppressed | AuditEvent;
+/**
+ * Where prompt or answer lies encrypted, and the hash that binds it to the chain; null when none is kept.
+ */
+export type ContentRef = {
+  /**
+   * Name of the content segment.
+   */
+  segment: string;
+  /**
+   * Byte offset of the frame in the segment.
+   */
+  offset: number;
+  /**
+   * Size of the encrypted frame.
+   */
+  bytes: number;
+  /**
+   * sha256 of the encrypted frame (the random key and nonce are its salt).
+   */
+  sha256: string;
+} | null;
+
+/**
+ * A decided and admitted request, before it goes upstream.
+ */
+export interface AuditIntent {
+  /**
+   * The kind of record.
+   */
+  kind: 'intent';
+  /**
+   * The decision id.
+   */
+  id: string;
+  /**
+   * RFC 3339.
+   */
+  time: string;
+  /**
+   * The input document, schemas/input.json.
+   */
+  input: {};
+  /**
+   * The decision document, schemas/decision.json.
+   */
+  decision: {};
+  bundle: BundleRef;
+  /**
+   * The upper bound of cost that was reserved.
+   */
+  reserved_micro_usd: number;
+  /**
+   * Number of values replaced, by entity.
+   */
+  masked: {
+    [k: string]: number;
+  };
+  content: ContentRef;
+}
+/**
+ * The bundle that decided.
+ */
+export interface BundleRef {
+  /**
+   * sha256 of the bundle's signed content.
+   */
+  digest: string;
+  /**
+   * Its revision.
+   */
+  revision: string;
+}
+/**
+ * How a request ended.
+ */
+export interface AuditOutcome {
+  /**
+   * The kind of record.
+   */
+  kind: 'outcome';
+  /**
+   * The decision id; null when the request failed before a decision.
+   */
+  id: string | null;
+  /**
+   * The x-request-id of the answer.
+   */
+  request_id: string;
+  /**
+   * RFC 3339, when it ended.
+   */
+  time: string;
+  /**
+   * ok; denied by policy; rejected before policy (4xx); limited by a rate or a budget; failed (5xx, upstream or own); incomplete: a stream that broke; aborted by the caller; unknown: the gateway died.
+   */
+  outcome: 'ok' | 'denied' | 'rejected' | 'limited' | 'failed' | 'incomplete' | 'aborted' | 'unknown';
+  /**
+   * HTTP status sent; 499 when the caller left before one.
+   */
+  status: number;
+  /**
+   * Code of docs/errors.md, null when ok.
+   */
+  error: string | null;
+  /**
+   * Who called; null when no credential was accepted.
+   */
+  caller: {
+    /**
+     * Credential id.
+     */
+    id: string;
+    /**
+     * Organisation.
+     */
+    org: string;
+    /**
+     * Team.
+     */
+    team: string;
+    /**
+     * User.
+     */
+    user: string;
+  } | null;
+  /**
+   * What for; null when unread.
+   */
+  purpose: {
+    /**
+     * Workflow.
+     */
+    workflow: string;
+    /**
+     * Use case.
+     */
+    use_case: string;
+    /**
+     * Session.
+     */
+    session: string;
+    /**
+     * Tags.
+     */
+    tags: {
+      [k: string]: string;
+    };
+  } | null;
+  /**
+   * The operation; null when the route was unknown.
+   */
+  endpoint: string | null;
+  /**
+   * The rate tier; null before a decision.
+   */
+  tier: string | null;
+  /**
+   * The input document when no intent holds it; else null.
+   */
+  input: {} | null;
+  /**
+   * The decision document when no intent holds it; else null.
+   */
+  decision: {} | null;
+  bundle: BundleRef | null;
+  /**
+   * The model that answered; null when none did.
+   */
+  model: string | null;
+  /**
+   * The upstream that answered; null when none did.
+   */
+  upstream: string | null;
+  /**
+   * Every upstream call, in order.
+   */
+  attempts: Attempt[];
+  usage: Usage | null;
+  cost: Cost;
+  /**
+   * Time of each stage in microseconds, in order.
+   */
+  stages_us: {
+    [k: string]: number;
+  };
+  /**
+   * From first byte in to this record.
+   */
+  duration_ms: number;
+  content: ContentRef;
+}
+/**
+ * One call of an upstream.
+ */
+export interface Attempt {
+  /**
+   * The model asked.
+   */
+  model: string;
+  /**
+   * The upstream asked.
+   */
+  upstream: string;
+  /**
+   * Its HTTP status; null without an answer.
+   */
+  status: number | null;
+  /**
+   * What went wrong, in one word; null when nothing.
+   */
+  error: string | null;
+  /**
+   * Until the answer's head, or the failure.
+   */
+  ms: number;
+}
+/**
+ * Tokens in disjoint classes: their sum is the total.
+ */
+export interface Usage {
+  /**
+   * Fresh input tokens.
+   */
+  input: number;
+  /**
+   * Input tokens read from the provider's cache.
+   */
+  cache_read: number;
+  /**
+   * Input tokens written to the provider's cache (5 minutes).
+   */
+  cache_write: number;
+  /**
+   * Input tokens written to the provider's cache for an hour.
+   */
+  cache_write_1h: number;
+  /**
+   * Output tokens but for reasoning.
+   */
+  output: number;
+  /**
+   * Reasoning tokens.
+   */
+  reasoning: number;
+  /**
+   * Who counted.
+   */
+  source: 'provider' | 'estimated';
+}
+/**
+ * What the request cost.
+ */
+export interface Cost {
+  /**
+   * Millionths of a US dollar, rounded up.
+   */
+  micro_usd: number;
+  /**
+   * Revision of the bundle whose prices were used; null when nothing was priced.
+   */
+  price_version: string | null;
+}
+/**
+ * Failures before authentication beyond the bound of one address, counted once a second.
+ */
+export interface AuditSuppressed {
+  /**
+   * The kind of record.
+   */
+  kind: 'suppressed';
+  /**
+   * RFC 3339.
+   */
+  time: string;
+  /**
+   * How many were not recorded one by one.
+   */
+  count: number;
+}
+/**
+ * Something that happened to the gateway itself.
+ */
+export interface AuditEvent {
+  /**
+   * The kind of record.
+   */
+  kind: 'event';
+  /**
+   * RFC 3339.
+   */
+  time: string;
+  /**
+   * What happened, such as start, stop, bundle_activated, bundle_refused, content_erased.
+   */
+  event: string;
+  /**
+   * Facts of the event; never content.
+   */
+  detail: {};
+}
+
+/**
+ * The part of the policies' data that the gateway itself reads: the catalogue of models with prices. The rest of the data is the rules' own, see the definitions.
+ */
+export interface PolicyData {
+  /**
+   * policies/models/data.yaml: the models in use, by the name callers and policies use.
+   */
+  models: {
+    [k: string]: Model;
+  };
+}
+/**
+ * One model.
+ */
+export interface Model {
+  /**
+   * Name for people.
+   */
+  title: string;
+  /**
+   * Upstreams that serve it, and the model's name there.
+   */
+  upstreams: {
+    [k: string]: string;
+  };
+  /**
+   * What it is for, for roles and routing.
+   */
+  class: 'cheap' | 'strong' | 'frontier';
+  /**
+   * Kinds of input it reads.
+   */
+  modalities: ('text' | 'image' | 'audio' | 'document')[];
+  /**
+   * Largest input.
+   */
+  context_tokens: number;
+  /**
+   * Largest output.
+   */
+  max_output_tokens: number;
+  /**
+   * When the provider retires it, YYYY-MM-DD; null when unannounced.
+   */
+  deprecation_date: string | null;
+  usd_per_million_tokens: Prices;
+  /**
+   * Prices of a whole request whose input is larger than a bound.
+   */
+  long_context?: {
+    /**
+     * The bound in input tokens, cached ones included.
+     */
+    above_tokens: number;
+    usd_per_million_tokens: Prices;
+  };
+}
+/**
+ * US dollars for a million tokens of each class, at most six decimals. A class that is absent costs as input; reasoning costs as output.
+ */
+export interface Prices {
+  /**
+   * Fresh input.
+   */
+  input: number;
+  /**
+   * Input read from the cache.
+   */
+  cache_read?: number;
+  /**
+   * Input written to the cache for 5 minutes.
+   */
+  cache_write?: number;
+  /**
+   * Input written to the cache for an hour.
+   */
+  cache_write_1h?: number;
+  /**
+   * Output and reasoning.
+   */
+  output: number;
+}
