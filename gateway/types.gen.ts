@@ -1140,3 +1140,254 @@ export interface Prices {
    */
   output: number;
 }
+
+/**
+ * A golden case in the words of the business: who asks what, and what becomes of it. A file of policies/scenarios holds one or more, as YAML documents separated by ---. The gateway reads the body and describes it as it does for a real request, then the built policy decides; nothing is sent.
+ */
+export interface Scenario {
+  /**
+   * A sentence that states the behaviour.
+   */
+  name: string;
+  /**
+   * The circumstances. What is left out has the default named in its description.
+   */
+  given: {
+    /**
+     * What the credential proves. Default of a missing field: kind key, id key_scenario, otherwise empty.
+     */
+    caller: {
+      /**
+       * The kind of credential.
+       */
+      kind?: 'key' | 'jwt';
+      /**
+       * The credential's public id.
+       */
+      id?: string;
+      /**
+       * The organisation.
+       */
+      org: string;
+      /**
+       * The team.
+       */
+      team?: string;
+      /**
+       * The user.
+       */
+      user?: string;
+      /**
+       * Roles the credential holds.
+       *
+       * @maxItems 32
+       */
+      roles: string[];
+      /**
+       * Groups the user belongs to.
+       *
+       * @maxItems 64
+       */
+      groups?: string[];
+      /**
+       * Workflows the credential is limited to.
+       *
+       * @maxItems 64
+       */
+      workflows?: string[];
+      /**
+       * OAuth scopes of a JWT.
+       *
+       * @maxItems 64
+       */
+      scopes?: string[];
+      /**
+       * Allow-listed claims of a JWT.
+       */
+      claims?: {
+        [k: string]: string | number | boolean;
+      };
+    };
+    /**
+     * What the application declares. Default: nothing.
+     */
+    purpose?: {
+      /**
+       * x-aegis-workflow.
+       */
+      workflow?: string;
+      /**
+       * x-aegis-use-case.
+       */
+      use_case?: string;
+      /**
+       * x-aegis-session.
+       */
+      session?: string;
+      /**
+       * x-aegis-tags.
+       */
+      tags?: {
+        [k: string]: string;
+      };
+    };
+    /**
+     * Allow-listed request headers, lower-case names. Default: none.
+     */
+    headers?: {
+      [k: string]: string;
+    };
+    /**
+     * When the request arrives, RFC 3339 in UTC. Default: 2026-11-24T09:00:00.000Z.
+     */
+    time?: string;
+    /**
+     * Differences from the default, in which openai, mistral and local speak openai, anthropic speaks anthropic, all are up, and all but local are third parties. null: not configured.
+     */
+    upstreams?: {
+      [k: string]: null | {
+        /**
+         * The APIs it speaks.
+         *
+         * @maxItems 4
+         */
+        dialects?: ('openai' | 'anthropic')[];
+        /**
+         * Whether content that goes there leaves the operator's hands.
+         */
+        third_party?: boolean;
+        /**
+         * Health.
+         */
+        state?: 'up' | 'degraded' | 'down';
+        /**
+         * Share of failed attempts of late.
+         */
+        error_rate?: number;
+        /**
+         * Median time to the first byte of late.
+         */
+        p50_ms?: number;
+      };
+    };
+    /**
+     * What is known of the caller's budgets. Default: nothing. A missing figure is 0, a missing period is the one of `time`.
+     *
+     * @maxItems 32
+     */
+    spend?: {
+      /**
+       * What the budget is for.
+       */
+      scope: 'key' | 'user' | 'group' | 'team' | 'org' | 'use_case' | 'workflow' | 'tag';
+      /**
+       * Whose budget it is.
+       */
+      subject: string;
+      /**
+       * The period, such as 2026-11.
+       */
+      period?: string;
+      /**
+       * Settled spend.
+       */
+      micro_usd: number;
+      /**
+       * Reserved by requests under way.
+       */
+      reserved_micro_usd?: number;
+      /**
+       * The cap.
+       */
+      cap_micro_usd: number;
+      /**
+       * Age of the figures.
+       */
+      age_ms?: number;
+    }[];
+  };
+  /**
+   * The request itself.
+   */
+  request: {
+    /**
+     * The operation; it implies path and dialect (messages is Anthropic's).
+     */
+    endpoint: 'chat.completions' | 'messages' | 'models';
+    /**
+     * The HTTP body, as the caller would send it. Absent for models.
+     */
+    body?: {};
+  };
+  /**
+   * What becomes of it. Only what is named is compared.
+   */
+  expect: {
+    /**
+     * Whether it may proceed.
+     */
+    allow: boolean;
+    /**
+     * A code of a deny entry; every other entry is allowed to be there too.
+     */
+    code?: string;
+    /**
+     * A piece of text that the hint of the entry with `code` contains.
+     */
+    hint?: string;
+    /**
+     * The model of the first candidate.
+     */
+    model?: string;
+    /**
+     * The upstream of the first candidate.
+     */
+    upstream?: string;
+    /**
+     * The models of the other candidates, in order.
+     */
+    fallbacks?: string[];
+    /**
+     * For endpoint models: the models listed, in order.
+     */
+    models?: string[];
+    /**
+     * Action by entity; the decision must hold exactly these.
+     */
+    redact?: {
+      [k: string]: 'tokenize' | 'mask' | 'hash' | 'remove' | 'block';
+    };
+    /**
+     * Pieces of text that the body sent upstream contains, after masking.
+     */
+    leaves?: string[];
+    /**
+     * Pieces of text that the body sent upstream must not contain.
+     */
+    stays?: string[];
+    /**
+     * Tools taken out, in the decision's order.
+     */
+    tools_removed?: string[];
+    /**
+     * The output cap of the decision.
+     */
+    max_output_tokens?: number;
+    /**
+     * The rate tier.
+     */
+    tier?: string;
+    /**
+     * Scopes of the budgets, in the decision's order.
+     */
+    budgets?: string[];
+    /**
+     * What the audit keeps of the content.
+     */
+    audit?: 'full' | 'redacted' | 'none';
+    /**
+     * Ids of rules that must have fired; others may have fired too.
+     */
+    rules?: string[];
+  };
+}
