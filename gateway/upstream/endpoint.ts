@@ -1,0 +1,63 @@
+import type { Dialect } from '../protocol/protocol.ts';
+import type { Config } from '../types.gen.ts';
+import type { UpstreamKind } from './upstream.ts';
+
+export type UpstreamConfig = Config['upstreams'][number];
+
+/** Where an upstream is and what it speaks, from its configuration. */
+export interface Endpoint {
+  readonly origin: string;
+  readonly dialects: readonly Dialect[];
+  readonly thirdParty: boolean;
+  /** The path of a request on the wire: OpenAI's base ends in /v1, Anthropic's does not, `path` may have it or not. */
+  pathOf(path: string): string;
+}
+
+const BASE_URLS: Partial<Record<UpstreamKind, string>> = {
+  openai: 'https://api.openai.com/v1',
+  anthropic: 'https://api.anthropic.com',
+  mistral: 'https://api.mistral.ai/v1',
+};
+
+/** Reads one upstream's configuration. Throws Error when it has no base URL and its kind has no default, or a bad one. */
+export const endpointOf = (config: UpstreamConfig): Endpoint => {
+  const base = config.base_url ?? BASE_URLS[config.kind];
+  if (base === undefined) throw new Error(`upstream "${config.name}": kind ${config.kind} needs a base_url`);
+  const url = URL.parse(base);
+  if (url === null || !/^https?:$/.test(url.protocol)) throw new Error(`upstream "${config.name}": bad base_url`);
+  if (url.username || url.password || url.search || url.hash) {
+    throw new Error(`upstream "${config.name}": base_url must not hold a credential, a query or a fragment`);
+  }
+  const dialects = dialectsOf(config);
+  const root = url.pathname.replace(/\/+$/, '');
+  const prefix = dialects.includes('anthropic') && !root.endsWith('/v1') ? `${root}/v1` : root;
+  const known = new Map<string, string>();
+  return {
+    origin: url.origin,
+    dialects,
+    thirdParty: config.third_party ?? isThirdParty(config, url.hostname),
+    pathOf: (path) => {
+      const full = known.get(path);
+      if (full !== undefined) return full;
+      const joined = prefix + (path.startsWith('/v1/') ? path.slice(3) : path);
+      if (known.size < 16) known.set(path, joined);
+      return joined;
+    },
+  };
+};
+
+/** The sandbox stands in for a provider: it speaks what the provider of its name speaks. */
+const dialectsOf = (config: UpstreamConfig): readonly Dialect[] =>
+  config.kind === 'anthropic' || (config.kind === 'sandbox' && config.name === 'anthropic')
+    ? ['anthropic']
+    : ['openai'];
+
+/**
+ * Content leaves the operator's hands, unless the server is the operator's own (openai_compatible) or on this machine.
+ * The sandbox counts as what it stands in for, so that demo policies show what they would do; `local` is nobody's.
+ */
+const isThirdParty = (config: UpstreamConfig, hostname: string): boolean => {
+  if (config.kind === 'sandbox') return config.name !== 'local';
+  if (config.kind === 'openai_compatible') return false;
+  return !(hostname === 'localhost' || hostname === '[::1]' || /^127\.\d+\.\d+\.\d+$/.test(hostname));
+};
