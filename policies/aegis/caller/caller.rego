@@ -1,0 +1,75 @@
+# METADATA
+# title: The caller
+# description: What the data say about the caller and the purpose of the call, looked up once. Rules import it.
+package aegis.caller
+
+organization := data.organizations[input.caller.org]
+
+team := organization.teams[input.caller.team]
+
+# The known roles of the caller. An unknown one grants nothing.
+roles := [role | some name in input.caller.roles; role := data.roles[name]]
+
+# Classes of models that at least one role may use.
+classes := {class | some role in roles; some class, true in role.classes}
+
+# The workflow that the call counts as. A caller that names none gets the only one of its credential, or the default of
+# its organisation, so that an SDK works unchanged.
+workflow_name := input.purpose.workflow if input.purpose.workflow != ""
+
+workflow_name := input.caller.workflows[0] if {
+	input.purpose.workflow == ""
+	count(input.caller.workflows) == 1
+}
+
+workflow_name := organization.default_workflow if {
+	input.purpose.workflow == ""
+	count(input.caller.workflows) != 1
+}
+
+workflow := data.workflows[workflow_name] if organization.workflows[workflow_name]
+
+workflow_role if {
+	some name in input.caller.roles
+	workflow.roles[name]
+}
+
+workflow_in_credential if count(input.caller.workflows) == 0
+
+workflow_in_credential if workflow_name in input.caller.workflows
+
+# For hints: the workflows this caller could name. Only evaluated when something was refused.
+usable_workflows := [name |
+	some name in sort(object.keys(organization.workflows))
+	some role in input.caller.roles
+	data.workflows[name].roles[role]
+	credential_allows(name)
+]
+
+credential_allows(_) if count(input.caller.workflows) == 0
+
+credential_allows(name) if name in input.caller.workflows
+
+# The day of the request, for retirement dates.
+today := substring(input.request.time, 0, 10)
+
+# For hints: the models this caller could name.
+usable_models := [name |
+	some name in sort(object.keys(data.models))
+	usable_model(data.models[name])
+]
+
+usable_model(model) if {
+	model.class in classes
+	current(model)
+	some upstream, _ in model.upstreams
+	organization.upstreams[upstream]
+	input.upstreams[upstream]
+}
+
+current(model) if model.deprecation_date == null
+
+current(model) if {
+	is_string(model.deprecation_date)
+	today <= model.deprecation_date
+}

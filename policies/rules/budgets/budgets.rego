@@ -1,0 +1,67 @@
+# METADATA
+# title: Budgets
+# description: Spend caps of a month for organisation and team, of a day for users whose roles have one.
+package rules.budgets
+
+import data.aegis.caller
+
+default granted := false
+
+granted if count(budgets) > 0
+
+budgets := array.flatten([org, team, user])
+
+# METADATA
+# title: Monthly budget of the organisation
+# description: The organisation's cap, in its time zone.
+# custom:
+#   code: org_month
+org := [budget("org", input.caller.org, "month", caller.organization.budget.usd)]
+
+# METADATA
+# title: Monthly budget of the team
+# description: The team's cap, in its organisation's time zone.
+# custom:
+#   code: team_month
+team := [budget("team", $"{input.caller.org}/{input.caller.team}", "month", caller.team.budget.usd)]
+
+team := [] if input.caller.team == ""
+
+# METADATA
+# title: Daily budget of the user
+# description: Binds users all of whose roles have a daily budget, such as students, at the largest of them.
+# custom:
+#   code: user_day
+user := [budget("user", $"{input.caller.org}/{input.caller.user}", "day", max(daily))] if {
+	input.caller.user != ""
+	bound
+}
+
+user := [] if input.caller.user == ""
+
+user := [] if {
+	is_string(input.caller.user)
+	not bound
+}
+
+daily := [role.daily_budget.usd | some role in caller.roles]
+
+bound if {
+	count(daily) > 0
+	count(daily) == count(caller.roles)
+}
+
+budget(scope, subject, period, usd) := {
+	"scope": scope,
+	"subject": subject,
+	"period": period,
+	"timezone": caller.organization.timezone,
+	"micro_usd": round(usd * 1000000),
+	"on_exceed": "deny",
+}
+
+fired contains "budgets.org_month" if count(org) > 0
+
+fired contains "budgets.team_month" if count(team) > 0
+
+fired contains "budgets.user_day" if count(user) > 0

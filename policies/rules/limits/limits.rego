@@ -1,0 +1,46 @@
+# METADATA
+# title: Limits
+# description: Requests and tokens a minute and requests at a time, of the key, the user, the team and the organisation.
+package rules.limits
+
+import data.aegis.caller
+
+default granted := false
+
+granted if count(rate.limits) > 0
+
+# METADATA
+# title: Tier
+# description: The team's tier, or the organisation's when the team has none.
+# custom:
+#   code: tier
+tier := object.get(caller.team, "tier", caller.organization.tier)
+
+tier := caller.organization.tier if input.caller.team == ""
+
+limits := data.tiers[tier].limits
+
+rate := {"tier": tier, "limits": array.flatten([key, org, team, user])}
+
+key := [limit("key", input.caller.id, limits.key)]
+
+org := [limit("org", input.caller.org, data.tiers[caller.organization.tier].limits.org)]
+
+# Subjects of users and teams carry the organisation: two organisations may have a team of one name.
+team := [] if input.caller.team == ""
+
+team := [limit("team", $"{input.caller.org}/{input.caller.team}", limits.team)] if input.caller.team != ""
+
+user := [] if input.caller.user == ""
+
+user := [limit("user", $"{input.caller.org}/{input.caller.user}", limits.user)] if input.caller.user != ""
+
+limit(scope, subject, figures) := {
+	"scope": scope,
+	"subject": subject,
+	"requests_per_minute": figures.requests_per_minute,
+	"tokens_per_minute": figures.tokens_per_minute,
+	"concurrent": figures.concurrent,
+}
+
+fired contains "limits.tier" if tier

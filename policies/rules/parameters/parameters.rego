@@ -1,0 +1,54 @@
+# METADATA
+# title: Parameters
+# description: What is set on the call. The output cap is always sent, so that what a request can cost has a bound.
+package rules.parameters
+
+import data.aegis.caller
+import data.rules.limits
+import data.rules.routing
+
+default granted := false
+
+granted if input.request.endpoint == "models"
+
+granted if {
+	is_array(wish)
+	max_output_tokens >= 1
+}
+
+parameters := {"max_output_tokens": max_output_tokens}
+
+# METADATA
+# title: Output cap
+# description: The least of the caller's wish, the tier's cap, the roles' cap and what the first model can write.
+# custom:
+#   code: output_cap
+max_output_tokens := min(array.concat(wish, [
+	data.tiers[limits.tier].max_output_tokens,
+	max([role.max_output_tokens | some role in caller.roles]),
+	data.models[routing.candidates[0].model].max_output_tokens,
+]))
+
+wish := [] if is_null(input.request.max_output_tokens)
+
+wish := [input.request.max_output_tokens] if is_number(input.request.max_output_tokens)
+
+# METADATA
+# title: Output cap of nothing
+# description: A cap of 0 tokens is no request.
+# custom:
+#   code: invalid_max_tokens
+deny contains {
+	"rule": "parameters.invalid_max_tokens",
+	"code": "invalid_max_tokens",
+	"message": "The output cap (max_tokens, max_completion_tokens) must be at least 1.",
+	"hint": "",
+} if {
+	is_number(input.request.max_output_tokens)
+	input.request.max_output_tokens < 1
+}
+
+fired contains "parameters.output_cap" if {
+	some tokens in wish
+	tokens > max_output_tokens
+}

@@ -1,0 +1,291 @@
+# METADATA
+# title: Routing
+# description: Which models are tried, in which order. A named model is honoured as it is; "auto" goes by the kind of task.
+package rules.routing
+
+import data.aegis.caller
+
+default granted := false
+
+granted if input.request.endpoint == "models"
+
+granted if {
+	count(candidates) > 0
+	is_string(caller.today)
+}
+
+route := {"candidates": candidates, "reason": reason, "experiment": null, "mirror": null}
+
+auto if input.request.model == "auto"
+
+# --- The kind of task
+
+signals := input.content.signals
+
+# METADATA
+# title: Closed question
+# description: Multiple choice and yes/no questions need no strong model.
+# custom:
+#   code: closed
+task := "closed" if closed
+
+# METADATA
+# title: Simple text
+# description: Short, with nothing asked and nothing to solve.
+# custom:
+#   code: simple
+task := "simple" if {
+	not closed
+	simple
+}
+
+# METADATA
+# title: Open task
+# description: Essays, explanations and open questions, and all that is not told to be something else.
+# custom:
+#   code: open
+task := "open" if {
+	open
+	input.content.complexity < data.routing.thresholds.hard_complexity
+}
+
+# METADATA
+# title: Hard open task
+# description: An open task whose complexity reaches routing.thresholds.hard_complexity.
+# custom:
+#   code: hard
+task := "hard" if {
+	open
+	input.content.complexity >= data.routing.thresholds.hard_complexity
+}
+
+closed if signals.multiple_choice
+
+closed if signals.yes_no
+
+# Every signal must be there: a missing one makes the task unknown, and so the request refused.
+open if {
+	signals.multiple_choice == false
+	signals.yes_no == false
+	is_boolean(signals.code)
+	is_boolean(signals.math)
+	is_number(signals.words)
+	is_number(signals.question_marks)
+	is_number(signals.instruction_verbs)
+	not simple
+}
+
+simple if {
+	input.content.complexity < data.routing.thresholds.simple_complexity
+	signals.words <= data.routing.thresholds.simple_words
+	signals.question_marks == 0
+	signals.instruction_verbs == 0
+	signals.code == false
+	signals.math == false
+}
+
+# --- The class of model
+
+preferred := object.get(object.get(caller.workflow, "classes", {}), task, data.routing.classes[task])
+
+permitted := preferred if preferred in caller.classes
+
+permitted := data.routing.lower[preferred] if not preferred in caller.classes
+
+class := permitted if thrifty
+
+class := data.routing.lower[permitted] if not thrifty
+
+# Every budget that concerns the caller is known to be below the mark.
+thrifty if {
+	is_array(input.spend)
+	every budget in input.spend {
+		budget.micro_usd + budget.reserved_micro_usd < budget.cap_micro_usd * data.routing.saving_from
+	}
+}
+
+# --- The candidates
+
+pool := data.routing.pools[class] if auto
+
+pool := [{"model": input.request.model, "upstream": upstream} |
+	some upstream in sort(object.keys(data.models[input.request.model].upstreams))
+] if {
+	not auto
+}
+
+# Those that can take this request, whatever their health.
+fit := [candidate |
+	some candidate in pool
+	model := data.models[candidate.model]
+	model.upstreams[candidate.upstream]
+	input.upstreams[candidate.upstream]
+	caller.organization.upstreams[candidate.upstream]
+	model.class in caller.classes
+	caller.current(model)
+	input.content.tokens_estimate <= model.context_tokens
+	reads(model, candidate.upstream)
+]
+
+# Upstreams that are down are tried only when there is no other.
+up := [candidate | some candidate in fit; input.upstreams[candidate.upstream].state != "down"]
+
+tried := up if count(up) > 0
+
+tried := fit if count(up) == 0
+
+candidates := array.concat(native, foreign)
+
+native := [candidate | some candidate in tried; speaks(candidate.upstream)]
+
+foreign := [candidate | some candidate in tried; not speaks(candidate.upstream)]
+
+speaks(upstream) if input.request.dialect in input.upstreams[upstream].dialects
+
+# Plain text that was inspected may go anywhere.
+plain if {
+	input.content.modalities == ["text"]
+	input.content.uninspected == []
+}
+
+reads(_, _) if plain
+
+reads(model, upstream) if {
+	not plain
+	every modality in input.content.modalities { modality in model.modalities }
+	inspected(upstream)
+}
+
+# What no detector could read must be allowed for a role, by kind and upstream.
+inspected(upstream) if {
+	is_array(input.content.uninspected)
+	every part in input.content.uninspected {
+		some role in caller.roles
+		role.uninspected[part.kind][upstream]
+	}
+}
+
+reason := "model named by the caller" if not auto
+
+reason := $"{task} task: {class}" if {
+	auto
+	class == preferred
+}
+
+reason := $"{task} task: {preferred}, but the role may not use it: {class}" if {
+	auto
+	thrifty
+	class != preferred
+}
+
+reason := $"{task} task: {preferred}, but a budget is nearly used: {class}" if {
+	auto
+	not thrifty
+	class != preferred
+}
+
+fired contains $"routing.{task}" if auto
+
+# METADATA
+# title: Named model
+# description: The caller names a model that its roles may use, so it is honoured, without substitutes.
+# custom:
+#   code: named_model
+fired contains "routing.named_model" if {
+	not auto
+	count(candidates) > 0
+}
+
+# METADATA
+# title: Saving
+# description: A budget of the caller has reached routing.saving_from of its cap, so "auto" chooses one class lower.
+# custom:
+#   code: saving
+fired contains "routing.saving" if {
+	auto
+	not thrifty
+}
+
+# --- Why there is no candidate
+
+stuck if {
+	input.request.endpoint != "models"
+	count(fit) == 0
+	count(pool) > 0
+}
+
+# The part of the pool that is served here at all.
+served := [candidate |
+	some candidate in pool
+	input.upstreams[candidate.upstream]
+	caller.organization.upstreams[candidate.upstream]
+]
+
+# METADATA
+# title: No upstream
+# description: No configured upstream that the organisation may use serves a model for this request.
+# custom:
+#   code: no_upstream
+deny contains {
+	"rule": "routing.no_upstream",
+	"code": "no_upstream",
+	"message": "No upstream that this organisation may use serves a model for this request.",
+	"hint": $"Models for this caller: {concat(", ", array.slice(caller.usable_models, 0, 10))}.",
+} if {
+	stuck
+	count(served) == 0
+}
+
+# METADATA
+# title: Prompt too long
+# description: The prompt is larger than the context of every model it could go to.
+# custom:
+#   code: prompt_too_long
+deny contains {
+	"rule": "routing.prompt_too_long",
+	"code": "prompt_too_long",
+	"message": $"The prompt has about {input.content.tokens_estimate} tokens, more than the model can read.",
+	"hint": $"At most {max(contexts)} tokens.",
+} if {
+	stuck
+	contexts := [data.models[candidate.model].context_tokens | some candidate in served]
+	input.content.tokens_estimate > max(contexts)
+}
+
+# METADATA
+# title: Content that no model here reads
+# description: The request has a kind of content that no model it could go to takes as input.
+# custom:
+#   code: modality_not_supported
+deny contains {
+	"rule": "routing.modality_not_supported",
+	"code": "modality_not_supported",
+	"message": $"No model for this request reads {modality}.",
+	"hint": "",
+} if {
+	stuck
+	count(served) > 0
+	some modality in input.content.modalities
+	every candidate in served { not modality in data.models[candidate.model].modalities }
+}
+
+# METADATA
+# title: Content that nothing inspected
+# description: A part that no detector reads may go to no upstream it could go to, for any role of the caller.
+# custom:
+#   code: uninspected_content
+deny contains {
+	"rule": "routing.uninspected_content",
+	"code": "uninspected_content",
+	"message": $"The caller's roles may not send content of the kind \"{part.kind}\", which cannot be inspected, to a model for this request.",
+	"hint": "Send text instead.",
+} if {
+	stuck
+	some part in input.content.uninspected
+	every candidate in served { not sendable(part.kind, candidate.upstream) }
+}
+
+sendable(kind, upstream) if {
+	some role in caller.roles
+	role.uninspected[kind][upstream]
+}
