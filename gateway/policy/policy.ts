@@ -10,6 +10,8 @@ export interface Policy {
   readonly manifest: Manifest;
   readonly data: PolicyData;
   decide(input: Input): Decision;
+  /** Names of the models the caller of `input` may use, sorted. Bounded and checked as `decide`. */
+  models(input: Input): string[];
 }
 
 /** Where the serving policy is found. `current` changes between two requests, never within one. */
