@@ -154,5 +154,5 @@ const reportBuild = (
     ['digest', bundle.digest],
     ...notes,
   ];
-  for (const [name, value] of lines) console.log(`${name?.padEnd(10)}${value}`);
+  for (const [name, value] of lines) console.log(`${name?.padEnd(11)}${value}`);
 };
