@@ -27,8 +27,17 @@ export interface Call {
   /** Number of messages, a system prompt included. */
   readonly messages: number;
   readonly modalities: readonly string[];
-  /** Parts no detector can read, by kind. */
+  /** Number of user messages, those that carry tool results alone not counted. */
+  readonly turns: number;
+  /** Parts no detector can read: encoded bytes by kind (image, audio, document, file, unknown). */
   readonly uninspected: ReadonlyMap<string, number>;
+  /**
+   * Tokens of `scan` that hold the base64 of those parts. They alone are not inspected; a payload that is not plain
+   * base64 is not among them.
+   */
+  readonly opaque: ReadonlySet<number>;
+  /** Whether the provider itself is to run tools (web search, MCP servers …), whose output adds to the input. */
+  readonly serverTools: boolean;
 }
 
 /** One text of a conversation and who says it. */
@@ -45,6 +54,8 @@ export interface Edits {
   /** Adds `stream_options.include_usage` to an OpenAI stream. */
   readonly includeUsage?: boolean;
   readonly removeTools?: readonly string[];
+  /** The name of an output cap that the caller did not send, where the upstream wants another than the dialect's. */
+  readonly capName?: 'max_tokens' | 'max_completion_tokens';
 }
 
 /** The token usage of an answer, null where the provider sent none. Tokens in disjoint classes. */
@@ -66,6 +77,14 @@ export interface Protocol {
   streamUsage(): StreamUsage;
   /** The bytes that start the event after which a stream is complete (`data: [DONE]`, `event: message_stop`). */
   readonly terminal: Buffer;
+  /** Offset of the terminal event in whole events of a stream, -1 where there is none. Text that says it is not it. */
+  terminalAt(events: Buffer): number;
+  /** Whether a stream event, parsed, carries usage and nothing else, so that it can be left out. */
+  isUsageOnly(event: unknown): boolean;
+  /** The strings of an unstreamed answer that restoring may change. */
+  answerTexts(body: unknown): AnswerText[];
+  /** A reader of one stream for restoring: it tells the pieces of text, and when a text has ended. */
+  answerEvents(): AnswerEvents;
   /** An error as an unstreamed body. */
   errorBody(error: WireError): Record<string, unknown>;
   /** The same as the event that ends a broken stream. Never followed by a terminal event. */
@@ -75,6 +94,35 @@ export interface Protocol {
 export interface StreamUsage {
   feed(data: string): void;
   result(): ReportedUsage | null;
+}
+
+/**
+ * A string of an answer, or a piece of one in a stream. Signed reasoning (Anthropic's thinking) is never among them:
+ * its signature covers the text, so it is passed on as it came, placeholders included.
+ */
+export interface AnswerText {
+  /** In a stream, the pieces of one channel make one text, in order. In a whole answer each string is one text. */
+  readonly channel: string;
+  readonly place: 'text' | 'tool_arguments';
+  readonly value: string;
+  /** Changes the string in the parsed answer or event. */
+  set(value: string): void;
+}
+
+/** Reads the parsed `data` of a stream's events one by one. */
+export interface AnswerEvents {
+  read(event: unknown): {
+    readonly pieces: readonly AnswerText[];
+    /**
+     * Channels whose text ends with this event. What was held back of one is appended to its last piece in this event,
+     * or written as an event before it when it has none here.
+     */
+    readonly ended: readonly string[];
+  };
+  /** All channels that are open: what a terminal event ends. */
+  open(): readonly string[];
+  /** A whole event that carries `text` as the next piece of an open or just ended channel. */
+  write(channel: string, text: string): string;
 }
 
 /** Replace bytes `start`..`end` of a body by `text`. Ranges of one body never overlap. */

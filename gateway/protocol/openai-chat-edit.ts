@@ -1,0 +1,88 @@
+import { isObject, type Json } from './fields.ts';
+import { elementRanges, memberRanges, removals } from './json-ranges.ts';
+import { scanJson } from './json-scan.ts';
+import { functionName, openaiToolName, WEB_SEARCH } from './openai-chat-tools.ts';
+import type { Call, Edits, Splice } from './protocol.ts';
+
+/** Fields that OpenAI refuses when no tools are sent. */
+const WITH_TOOLS = ['tool_choice', 'parallel_tool_calls'];
+
+/** The splices that carry out `edits` on a chat completions body. */
+export const editOpenaiChat = (call: Call, edits: Edits): Splice[] => {
+  const { members } = call.scan;
+  const splices: Splice[] = [];
+  const added: string[] = [];
+  const replace = (name: string, text: string): void => {
+    const member = members.get(name);
+    if (member) splices.push({ start: member.start, end: member.end, text });
+    else added.push(`${JSON.stringify(name)}:${text}`);
+  };
+
+  if (edits.model !== undefined) replace('model', JSON.stringify(edits.model));
+  if (edits.maxOutputTokens !== undefined) {
+    const names = ['max_completion_tokens', 'max_tokens'].filter((name) => members.has(name));
+    if (names.length === 0) names.push(edits.capName ?? 'max_completion_tokens');
+    for (const name of names) replace(name, String(edits.maxOutputTokens));
+  }
+  if (edits.includeUsage && call.stream && !call.includeUsage) addIncludeUsage(call, splices, replace);
+  if (edits.removeTools && edits.removeTools.length > 0)
+    splices.push(...toolRemovals(call, new Set(edits.removeTools)));
+  if (added.length > 0) splices.push({ start: call.scan.end, end: call.scan.end, text: `,${added.join(',')}` });
+  return splices;
+};
+
+const addIncludeUsage = (call: Call, splices: Splice[], replace: (name: string, text: string) => void): void => {
+  const member = call.scan.members.get('stream_options');
+  if (!member || !isObject(call.body.stream_options)) {
+    replace('stream_options', '{"include_usage":true}');
+    return;
+  }
+  const options = scanJson(call.raw.subarray(member.start, member.end));
+  const include = options.members.get('include_usage');
+  if (include) {
+    splices.push({ start: member.start + include.start, end: member.start + include.end, text: 'true' });
+    return;
+  }
+  const comma = options.members.size > 0 ? ',' : '';
+  splices.push({ start: member.start + 1, end: member.start + 1, text: `"include_usage":true${comma}` });
+};
+
+/** Takes named tools out, and with them what names a removed tool or makes no sense without tools. */
+const toolRemovals = (call: Call, removed: ReadonlySet<string>): Splice[] => {
+  const { raw, scan, body } = call;
+  const splices: Splice[] = [];
+  const gone = new Set<string>();
+  for (const [name, nameOf, choice] of LISTS) {
+    const member = scan.members.get(name);
+    const list = body[name];
+    if (!member || !Array.isArray(list)) continue;
+    const isRemoved = (index: number): boolean => removed.has(nameOf(list[index], name));
+    const left = list.filter((_, index) => !isRemoved(index)).length;
+    if (left === list.length) continue;
+    if (left > 0) splices.push(...removals(elementRanges(raw, scan, member), isRemoved));
+    else for (const field of name === 'tools' ? ['tools', ...WITH_TOOLS] : [name, choice]) gone.add(field);
+    if (namesRemoved(body[choice], removed)) gone.add(choice);
+  }
+  if (removed.has(WEB_SEARCH)) gone.add('web_search_options');
+  const names = [...scan.members.keys()];
+  splices.push(...removals(memberRanges(scan.members), (index) => gone.has(names[index]!)));
+  return splices;
+};
+
+const LISTS = [
+  ['tools', openaiToolName, 'tool_choice'],
+  ['functions', functionName, 'function_call'],
+] as const;
+
+/** Whether a tool choice names a removed tool, alone or in a list of allowed ones. */
+const namesRemoved = (choice: unknown, removed: ReadonlySet<string>): boolean => {
+  if (!isObject(choice)) return false;
+  if (typeof choice.name === 'string') return removed.has(choice.name);
+  const kind = typeof choice.type === 'string' ? choice.type : 'function';
+  const detail = choice[kind];
+  if (kind === 'allowed_tools' && isObject(detail) && Array.isArray(detail.tools)) {
+    return detail.tools.some((tool) => namesRemoved(tool, removed));
+  }
+  const name = isObject(detail) ? (detail as Json).name : kind;
+  return typeof name === 'string' && removed.has(name);
+};
