@@ -1059,7 +1059,21 @@ export interface AuditEvent {
 }
 
 /**
- * The part of the policies' data that the gateway itself reads: the catalogue of models with prices. The rest of the data is the rules' own, see the definitions.
+ * Candidates of one class. Each model is of models, at an upstream it lists.
+ *
+ * @minItems 1
+ * @maxItems 8
+ */
+export type Pool = PoolCandidate[];
+/**
+ * One entry an entity, as in a decision.
+ *
+ * @maxItems 32
+ */
+export type Redactions = Redaction[];
+
+/**
+ * The policies' data, policies/<name>/data.yaml by folder. The gateway itself reads only models; the rest is the rules' own. References between them are checked by aegis check.
  */
 export interface PolicyData {
   /**
@@ -1068,6 +1082,32 @@ export interface PolicyData {
   models: {
     [k: string]: Model;
   };
+  /**
+   * policies/organizations/data.yaml: who may call, by the name a credential carries.
+   */
+  organizations?: {
+    [k: string]: Organization;
+  };
+  /**
+   * policies/roles/data.yaml: what a role may do. A caller with several has the sum.
+   */
+  roles?: {
+    [k: string]: Role;
+  };
+  /**
+   * policies/tiers/data.yaml: rates and sizes.
+   */
+  tiers?: {
+    [k: string]: Tier;
+  };
+  /**
+   * policies/workflows/data.yaml: what calls are for.
+   */
+  workflows?: {
+    [k: string]: Workflow;
+  };
+  routing?: Routing;
+  content?: ContentRules;
 }
 /**
  * One model.
@@ -1139,6 +1179,363 @@ export interface Prices {
    * Output and reasoning.
    */
   output: number;
+}
+/**
+ * One organisation.
+ */
+export interface Organization {
+  /**
+   * Name for people.
+   */
+  title: string;
+  /**
+   * A name of tiers: of its own limits, and of teams that have none.
+   */
+  tier: string;
+  /**
+   * IANA time zone in which budgets are counted.
+   */
+  timezone: string;
+  /**
+   * Whether a credential may name no team. Absent: it must name one.
+   */
+  team_optional?: boolean;
+  /**
+   * A name of its workflows, for calls that name none. Absent: such calls are refused.
+   */
+  default_workflow?: string;
+  /**
+   * Its workflows, names of workflows.
+   */
+  workflows: {
+    [k: string]: true;
+  };
+  /**
+   * Upstreams that its requests may go to.
+   */
+  upstreams: {
+    [k: string]: true;
+  };
+  /**
+   * Names of tools that are taken out of its requests.
+   */
+  forbidden_tools?: {
+    [k: string]: true;
+  };
+  /**
+   * Its cap of a month.
+   */
+  budget: {
+    /**
+     * US dollars, at most six decimals.
+     */
+    usd: number;
+  };
+  /**
+   * What the audit keeps of its prompts and answers.
+   */
+  audit: {
+    /**
+     * As in a decision.
+     */
+    content: 'full' | 'redacted' | 'none';
+    /**
+     * Days until the content can no longer be read.
+     */
+    retention_days: number;
+  };
+  /**
+   * Its teams.
+   */
+  teams: {
+    [k: string]: Team;
+  };
+  /**
+   * The values that the tag `institution` may have. Absent: any.
+   */
+  institutions?: {
+    [k: string]: Institution;
+  };
+}
+/**
+ * One team.
+ */
+export interface Team {
+  /**
+   * Name for people.
+   */
+  title: string;
+  /**
+   * A name of tiers. Absent: the organisation's.
+   */
+  tier?: string;
+  /**
+   * Its cap of a month.
+   */
+  budget: {
+    /**
+     * US dollars, at most six decimals.
+     */
+    usd: number;
+  };
+}
+/**
+ * One institution.
+ */
+export interface Institution {
+  /**
+   * Name for people.
+   */
+  title: string;
+  /**
+   * The values that the tag `course` may have beside this institution. Absent: any.
+   */
+  courses?: {
+    [k: string]: true;
+  };
+}
+/**
+ * One role.
+ */
+export interface Role {
+  /**
+   * Name for people.
+   */
+  title: string;
+  /**
+   * Operations it may use.
+   */
+  endpoints: {
+    [k: string]: true;
+  };
+  /**
+   * Classes of models it may use.
+   */
+  classes: {
+    [k: string]: true;
+  };
+  /**
+   * Largest output.
+   */
+  max_output_tokens: number;
+  /**
+   * Kinds of content that no detector reads, each with the upstreams it may go to. What is not here is refused.
+   */
+  uninspected: {
+    /**
+     * Upstreams.
+     */
+    [k: string]: {
+      [k: string]: true;
+    };
+  };
+  /**
+   * Cap of a day for each user. It binds users all of whose roles have one.
+   */
+  daily_budget?: {
+    /**
+     * US dollars, at most six decimals.
+     */
+    usd: number;
+  };
+}
+/**
+ * One tier.
+ */
+export interface Tier {
+  /**
+   * Name for people.
+   */
+  title: string;
+  /**
+   * Largest output.
+   */
+  max_output_tokens: number;
+  /**
+   * By whose they are.
+   */
+  limits: {
+    key: TierLimits;
+    user: TierLimits;
+    team: TierLimits;
+    org: TierLimits;
+  };
+}
+/**
+ * Rates and concurrency of one subject.
+ */
+export interface TierLimits {
+  /**
+   * Requests a minute.
+   */
+  requests_per_minute: number;
+  /**
+   * Tokens a minute, input and output.
+   */
+  tokens_per_minute: number;
+  /**
+   * Requests under way at a time.
+   */
+  concurrent: number;
+}
+/**
+ * One workflow.
+ */
+export interface Workflow {
+  /**
+   * Name for people.
+   */
+  title: string;
+  /**
+   * Roles that may use it.
+   */
+  roles: {
+    [k: string]: true;
+  };
+  /**
+   * Class of model by kind of task, where it differs from routing.classes.
+   */
+  classes?: {
+    /**
+     * Multiple choice and yes/no.
+     */
+    closed?: 'cheap' | 'strong' | 'frontier';
+    /**
+     * Short, with nothing asked.
+     */
+    simple?: 'cheap' | 'strong' | 'frontier';
+    /**
+     * Essays, explanations, open questions.
+     */
+    open?: 'cheap' | 'strong' | 'frontier';
+    /**
+     * Open, and complex.
+     */
+    hard?: 'cheap' | 'strong' | 'frontier';
+  };
+}
+/**
+ * policies/routing/data.yaml: how model "auto" is chosen.
+ */
+export interface Routing {
+  /**
+   * Bounds between the kinds of task.
+   */
+  thresholds: {
+    /**
+     * From this complexity on an open task is hard.
+     */
+    hard_complexity: number;
+    /**
+     * Below it a text can be simple.
+     */
+    simple_complexity: number;
+    /**
+     * A simple text has at most this many words.
+     */
+    simple_words: number;
+  };
+  /**
+   * Class of model by kind of task.
+   */
+  classes: {
+    /**
+     * Multiple choice and yes/no.
+     */
+    closed: 'cheap' | 'strong' | 'frontier';
+    /**
+     * Short, with nothing asked.
+     */
+    simple: 'cheap' | 'strong' | 'frontier';
+    /**
+     * Essays, explanations, open questions.
+     */
+    open: 'cheap' | 'strong' | 'frontier';
+    /**
+     * Open, and complex.
+     */
+    hard: 'cheap' | 'strong' | 'frontier';
+  };
+  /**
+   * The next class down.
+   */
+  lower: {
+    /**
+     * Below cheap.
+     */
+    cheap: 'cheap' | 'strong' | 'frontier';
+    /**
+     * Below strong.
+     */
+    strong: 'cheap' | 'strong' | 'frontier';
+    /**
+     * Below frontier.
+     */
+    frontier: 'cheap' | 'strong' | 'frontier';
+  };
+  /**
+   * Share of a budget from which on the class below is chosen.
+   */
+  saving_from: number;
+  /**
+   * Candidates by class, in order of preference.
+   */
+  pools: {
+    cheap: Pool;
+    strong: Pool;
+    frontier: Pool;
+  };
+}
+/**
+ * One candidate.
+ */
+export interface PoolCandidate {
+  /**
+   * A name of models.
+   */
+  model: string;
+  /**
+   * One of its upstreams.
+   */
+  upstream: string;
+}
+/**
+ * policies/content/data.yaml: what becomes of detected values.
+ */
+export interface ContentRules {
+  /**
+   * By where the request may go.
+   */
+  redact: {
+    third_party: Redactions;
+    own: Redactions;
+  };
+}
+/**
+ * One entity.
+ */
+export interface Redaction {
+  /**
+   * The detected kind.
+   */
+  entity: 'email' | 'phone' | 'card' | 'iban' | 'us_ssn' | 'ip' | 'api_key';
+  /**
+   * As in a decision.
+   */
+  action: 'tokenize' | 'mask' | 'hash' | 'remove' | 'block';
+  /**
+   * As in a decision.
+   *
+   * @minItems 1
+   * @maxItems 1
+   */
+  in: 'request'[];
+  /**
+   * As in a decision.
+   *
+   * @maxItems 3
+   */
+  restore: ('text' | 'links' | 'tool_arguments')[];
 }
 
 /**
@@ -1352,7 +1749,7 @@ export interface Scenario {
      */
     models?: string[];
     /**
-     * Action by entity; the decision must hold exactly these.
+     * Action by entity: what the decision does with these. Others are not compared.
      */
     redact?: {
       [k: string]: 'tokenize' | 'mask' | 'hash' | 'remove' | 'block';

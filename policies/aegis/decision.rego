@@ -1,6 +1,6 @@
 # METADATA
 # title: Decision
-# description: The frame. It composes what the rules say into one decision document and allows only what every part grants.
+# description: The frame. It composes what the rules say into one decision document, and allows only what every rule grants.
 package aegis
 
 import data.rules
@@ -15,13 +15,14 @@ decision := {
 	"tools": {"remove": remove},
 	"redact": redact,
 	"rate": rate,
-	"budgets": caps,
-	"audit": record,
+	"budgets": budgets,
+	"audit": audit,
 	"cache": null,
 	"rules": ids,
 }
 
-# `allow` is positive: with a fact missing, a `granted` is missing, and the answer is no. Never `count(deny) == 0` alone.
+# `allow` is positive: with a fact missing, a `granted` is missing, and the answer is no. The rules below must be there
+# and grant; any other folder under rules/ has its say through `withheld` and `refusals` without a change here.
 default allow := false
 
 allow if {
@@ -34,27 +35,33 @@ allow if {
 	rules.limits.granted
 	rules.budgets.granted
 	rules.audit.granted
+	count(withheld) == 0
 	count(refusals) == 0
 }
 
-refusals := union({
-	rules.access.deny,
-	rules.models.deny,
-	rules.routing.deny,
-	rules.content.deny,
-	rules.parameters.deny,
-})
+withheld contains name if {
+	some name
+	rules[name].granted == false
+}
+
+refusals contains refusal if some refusal in rules[_].deny
+
+fired contains id if some id in rules[_].fired
+
+ids := sort(fired) if allow
+
+ids := sort({refusal.rule | some refusal in deny}) if not allow
 
 deny := [] if allow
 
-deny := array.slice([shown(refusal) | some refusal in sort_by_rule], 0, 32) if {
+deny := array.slice(sorted_refusals, 0, 32) if {
 	not allow
 	count(refusals) > 0
 }
 
 # METADATA
 # title: Nothing grants it
-# description: A fact that the rules need is missing, and no rule says more.
+# description: A fact that the rules need is missing, or a rule grants nothing and says no more.
 # custom:
 #   code: not_granted
 deny := [{
@@ -67,33 +74,15 @@ deny := [{
 	count(refusals) == 0
 }
 
-sort_by_rule := [refusal |
+# By rule: the first is the one that the caller is told. A text over the schema's bound would be no decision at all.
+sorted_refusals := [object.union(refusal, clipped) |
 	some id in sort({refusal.rule | some refusal in refusals})
-	some refusal in refusals
+	some refusal in sort(refusals)
 	refusal.rule == id
+	clipped := {"message": substring(refusal.message, 0, 512), "hint": substring(refusal.hint, 0, 512)}
 ]
 
-# Longer than the schema allows would be no decision at all.
-shown(refusal) := object.union(refusal, {
-	"message": substring(refusal.message, 0, 512),
-	"hint": substring(refusal.hint, 0, 512),
-})
-
-fired := union({
-	rules.routing.fired,
-	rules.content.fired,
-	rules.tools.fired,
-	rules.limits.fired,
-	rules.budgets.fired,
-	rules.parameters.fired,
-	rules.audit.fired,
-})
-
-ids := sort(fired) if allow
-
-ids := sort({refusal.rule | some refusal in deny}) if not allow
-
-# Obligations of a refusal are never executed, but every field must be there.
+# Obligations of a refusal are not executed, but every field must be there.
 default route := {"candidates": [], "reason": "", "experiment": null, "mirror": null}
 
 route := rules.routing.route if allow
@@ -114,10 +103,10 @@ default rate := {"tier": "none", "limits": []}
 
 rate := rules.limits.rate
 
-default caps := []
+default budgets := []
 
-caps := rules.budgets.budgets if allow
+budgets := rules.budgets.budgets if allow
 
-default record := {"content": "none", "retention_days": 30}
+default audit := {"content": "none", "retention_days": 30}
 
-record := rules.audit.audit
+audit := rules.audit.audit

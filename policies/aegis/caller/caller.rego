@@ -7,6 +7,11 @@ organization := data.organizations[input.caller.org]
 
 team := organization.teams[input.caller.team]
 
+# Whose limits and budgets they are. They carry the organisation: two may have a team of one name.
+team_subject := concat("/", [input.caller.org, input.caller.team])
+
+user_subject := concat("/", [input.caller.org, input.caller.user])
+
 # The known roles of the caller. An unknown one grants nothing.
 roles := [role | some name in input.caller.roles; role := data.roles[name]]
 

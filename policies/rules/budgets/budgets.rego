@@ -23,7 +23,7 @@ org := [budget("org", input.caller.org, "month", caller.organization.budget.usd)
 # description: The team's cap, in its organisation's time zone.
 # custom:
 #   code: team_month
-team := [budget("team", $"{input.caller.org}/{input.caller.team}", "month", caller.team.budget.usd)]
+team := [budget("team", caller.team_subject, "month", caller.team.budget.usd)]
 
 team := [] if input.caller.team == ""
 
@@ -32,7 +32,7 @@ team := [] if input.caller.team == ""
 # description: Binds users all of whose roles have a daily budget, such as students, at the largest of them.
 # custom:
 #   code: user_day
-user := [budget("user", $"{input.caller.org}/{input.caller.user}", "day", max(daily))] if {
+user := [budget("user", caller.user_subject, "day", max(daily))] if {
 	input.caller.user != ""
 	bound
 }

@@ -26,14 +26,13 @@ key := [limit("key", input.caller.id, limits.key)]
 
 org := [limit("org", input.caller.org, data.tiers[caller.organization.tier].limits.org)]
 
-# Subjects of users and teams carry the organisation: two organisations may have a team of one name.
 team := [] if input.caller.team == ""
 
-team := [limit("team", $"{input.caller.org}/{input.caller.team}", limits.team)] if input.caller.team != ""
+team := [limit("team", caller.team_subject, limits.team)] if input.caller.team != ""
 
 user := [] if input.caller.user == ""
 
-user := [limit("user", $"{input.caller.org}/{input.caller.user}", limits.user)] if input.caller.user != ""
+user := [limit("user", caller.user_subject, limits.user)] if input.caller.user != ""
 
 limit(scope, subject, figures) := {
 	"scope": scope,

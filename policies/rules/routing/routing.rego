@@ -12,6 +12,7 @@ granted if input.request.endpoint == "models"
 granted if {
 	count(candidates) > 0
 	is_string(caller.today)
+	is_string(input.request.dialect)
 }
 
 route := {"candidates": candidates, "reason": reason, "experiment": null, "mirror": null}
@@ -152,6 +153,7 @@ reads(_, _) if plain
 
 reads(model, upstream) if {
 	not plain
+	is_array(input.content.modalities)
 	every modality in input.content.modalities { modality in model.modalities }
 	inspected(upstream)
 }
