@@ -31,12 +31,18 @@ export interface Vault {
   /** The replacement of a found value under a rule: placeholder, mask, hash or nothing. */
   replace(value: string, entity: Entity, rule: RedactRule): string;
   /** Restores this request's own placeholders in a whole text. `place` decides what may be restored there. */
-  restore(text: string, place: Place): string;
+  restore(text: string, place: Place, encode?: EncodeValue): string;
   /** A restorer for a text that comes in pieces. It holds back a tail that could be the start of a placeholder. */
-  restorer(place: Place): TextRestorer;
+  restorer(place: Place, encode?: EncodeValue): TextRestorer;
 }
 
-/** Where a text stands in an answer. In `text`, links are recognised and only restored when the rule says so. */
+/** How a restored value is written where it lands, such as escaped for the JSON text around it. Default: as it is. */
+export type EncodeValue = (value: string) => string;
+
+/**
+ * Where a text stands in an answer. Links are recognised in both, and restored only when the rule says so: a link in
+ * tool arguments needs both `tool_arguments` and `links`.
+ */
 export type Place = 'text' | 'tool_arguments';
 
 export interface TextRestorer {
@@ -46,5 +52,9 @@ export interface TextRestorer {
   flush(): string;
 }
 
-/** Opens the vault of one request. `scope` is the conversation: org, user and session. */
-export type OpenVault = (scope: string) => Vault;
+/**
+ * Opens the vault of one request. `scope` is the conversation: org, user and session. `taken` tells whether the caller's
+ * texts already hold a string (the last part of a placeholder, 13 characters): such a placeholder is not made, so that
+ * one which the caller typed restores nothing. It is asked once or twice a value. Without it nothing is taken.
+ */
+export type OpenVault = (scope: string, taken?: (id: string) => boolean) => Vault;
