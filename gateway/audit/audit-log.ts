@@ -1,4 +1,4 @@
-import type { AuditRecord, ContentRef } from '../types.gen.ts';
+import type { AuditIntent, AuditRecord, ContentRef } from '../types.gen.ts';
 
 /** Prompt or answer to be kept beside a record, encrypted, until its retention is over. */
 export interface AuditContent {
@@ -16,4 +16,12 @@ export interface AuditLog {
   /** Whether the log takes records: false from the first failure to the next success. */
   readonly healthy: boolean;
   close(): Promise<void>;
+}
+
+/** A log that was just opened, with what its last writer left. */
+export interface RecoveredAuditLog extends AuditLog {
+  /** Intents of earlier runs that never got an outcome, oldest first. The gateway owes each of them one. */
+  readonly openIntents: readonly AuditIntent[];
+  /** The public key of the log's checkpoints, in the signed-note form `name+hash+key`. */
+  readonly verifierKey: string;
 }

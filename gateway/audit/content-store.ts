@@ -1,0 +1,177 @@
+import {
+  createCipheriv,
+  createHash,
+  createHmac,
+  createSecretKey,
+  hash,
+  type KeyObject,
+  randomBytes,
+} from 'node:crypto';
+import type { ContentRef } from '../types.gen.ts';
+import type { AuditContent } from './audit-log.ts';
+import type { AppendFile, AuditDisk } from './disk.ts';
+import { type AuditLayout, contentName, contentPath, keyPath, listFolder, parseContentName } from './layout.ts';
+
+/** Bytes of a content frame before and behind the ciphertext. */
+export const SALT_BYTES = 32;
+export const TAG_BYTES = 16;
+/** Fixed: each frame has a key of its own, from a random salt. */
+export const NONCE: Buffer = Buffer.alloc(12);
+
+/** The key of one content frame: HMAC-SHA-256(segment key, salt of the frame). */
+export const frameKey = (segmentKey: KeyObject, salt: Uint8Array): Buffer =>
+  createHmac('sha256', segmentKey).update(salt).digest();
+
+/** How large a content segment becomes before the next one is begun. */
+const SEGMENT_BYTES = 64 * 1024 * 1024;
+/** How many segments are open at a time: one a retention in use. */
+const OPEN_SEGMENTS = 32;
+
+/** A content segment that this run writes. Nothing touches the disk before `write`. */
+export class ContentSegment {
+  readonly name: string;
+  readonly #layout: AuditLayout;
+  readonly #disk: AuditDisk;
+  readonly #secret = randomBytes(32);
+  readonly #key = createSecretKey(this.#secret);
+  #file: AppendFile | undefined;
+  #bytes = 0;
+  #durableBytes = 0;
+
+  constructor(name: string, layout: AuditLayout, disk: AuditDisk) {
+    this.name = name;
+    this.#layout = layout;
+    this.#disk = disk;
+  }
+
+  /** Encrypts content into the next frame: `salt 32 | ciphertext | tag 16`, AES-256-GCM. Gives its parts, to be written in order. */
+  seal(content: AuditContent): { ref: NonNullable<ContentRef>; parts: Buffer[] } {
+    const salt = randomBytes(SALT_BYTES);
+    const cipher = createCipheriv('aes-256-gcm', frameKey(this.#key, salt), NONCE);
+    const parts = [salt];
+    for (const chunk of content.chunks) parts.push(cipher.update(chunk));
+    cipher.final();
+    parts.push(cipher.getAuthTag());
+    let bytes = 0;
+    for (const part of parts) bytes += part.length;
+    const ref = { segment: this.name, offset: this.#bytes, bytes, sha256: hashParts(parts) };
+    this.#bytes += bytes;
+    return { ref, parts };
+  }
+
+  get isFull(): boolean {
+    return this.#bytes >= SEGMENT_BYTES;
+  }
+
+  /** Makes sealed frames durable; the key and its name are durable before the first. */
+  async write(parts: readonly Buffer[]): Promise<void> {
+    this.#file ??= await this.#create();
+    await this.#file.append(parts);
+    await this.#file.sync();
+    for (const part of parts) this.#durableBytes += part.length;
+  }
+
+  /** Whether all that was sealed is durable, so that the file may be closed. */
+  get isSettled(): boolean {
+    return this.#durableBytes === this.#bytes;
+  }
+
+  async close(): Promise<void> {
+    const file = this.#file;
+    this.#file = undefined;
+    await file?.close();
+  }
+
+  async #create(): Promise<AppendFile> {
+    const key = await this.#disk.openAppend(keyPath(this.#layout, this.name), true);
+    try {
+      await key.append([this.#secret]);
+      await key.sync();
+    } finally {
+      await key.close();
+    }
+    await this.#disk.syncFolder(this.#layout.keys);
+    const file = await this.#disk.openAppend(contentPath(this.#layout, this.name), true);
+    await this.#disk.syncFolder(this.#layout.content);
+    return file;
+  }
+}
+
+const hashParts = (parts: readonly Buffer[]): string => {
+  if (parts.length === 1) return hash('sha256', parts[0] as Buffer);
+  const sum = createHash('sha256');
+  for (const part of parts) sum.update(part);
+  return sum.digest('hex');
+};
+
+/**
+ * Chooses the segment for each content: one a day and retention, so that a retention's end destroys one key. A run never
+ * goes on with another run's segment, so a torn end needs no repair.
+ */
+export class ContentStore {
+  readonly #layout: AuditLayout;
+  readonly #disk: AuditDisk;
+  readonly #open = new Map<number, ContentSegment>();
+  readonly #retired: ContentSegment[] = [];
+  #number: number;
+  #day = '';
+
+  constructor(layout: AuditLayout, disk: AuditDisk, lastNumber: number) {
+    this.#layout = layout;
+    this.#disk = disk;
+    this.#number = lastNumber;
+  }
+
+  /** The segment for content kept `retentionDays` from `now` on. */
+  segmentFor(retentionDays: number, now: number): ContentSegment {
+    const day = new Date(now).toISOString().slice(0, 10);
+    if (day !== this.#day) {
+      for (const days of [...this.#open.keys()]) this.#retire(days);
+      this.#day = day;
+    }
+    const current = this.#open.get(retentionDays);
+    if (current && !current.isFull) return current;
+    this.#retire(retentionDays);
+    const [oldest] = this.#open.keys();
+    if (oldest !== undefined && this.#open.size >= OPEN_SEGMENTS) this.#retire(oldest);
+    this.#number += 1;
+    const segment = new ContentSegment(contentName(day, retentionDays, this.#number), this.#layout, this.#disk);
+    this.#open.set(retentionDays, segment);
+    return segment;
+  }
+
+  /** Closes segments that are no longer written and have nothing on its way. */
+  async closeRetired(): Promise<void> {
+    for (let index = this.#retired.length - 1; index >= 0; index--) {
+      const segment = this.#retired[index] as ContentSegment;
+      if (!segment.isSettled) continue;
+      this.#retired.splice(index, 1);
+      await segment.close();
+    }
+  }
+
+  /**
+   * Closes everything and begins anew with the next content: after a failed write, when nothing is on its way, what the
+   * segments hold behind their last durable frame is unknown.
+   */
+  async close(): Promise<void> {
+    for (const days of [...this.#open.keys()]) this.#retire(days);
+    for (const segment of this.#retired.splice(0)) await segment.close();
+  }
+
+  #retire(retentionDays: number): void {
+    const segment = this.#open.get(retentionDays);
+    if (!segment) return;
+    this.#open.delete(retentionDays);
+    this.#retired.push(segment);
+  }
+}
+
+/** The highest number of a content segment or key in the log, so that no name is used twice. */
+export const lastContentNumber = async (layout: AuditLayout): Promise<number> => {
+  const names = [...(await listFolder(layout.content)), ...(await listFolder(layout.keys))];
+  return names.reduce(
+    (highest, name) => Math.max(highest, parseContentName(name.replace(/\.(seg|key)$/, ''))?.number ?? 0),
+    0,
+  );
+};
