@@ -43,6 +43,8 @@ export interface ScanOptions {
   readonly maxDepth?: number;
   /** What the text may be: an object, as a body is, or any value, as JSON held in a string may be. */
   readonly top?: 'object' | 'any';
+  /** Lets repeated keys and `__proto__` pass: for JSON in a string, of which only the strings are read. */
+  readonly anyKeys?: boolean;
 }
 
 const QUOTE = 0x22;
@@ -129,7 +131,7 @@ export const scanJson = (raw: Buffer, options: ScanOptions = {}): JsonScan => {
       flags[count] = (isEscaped ? ESCAPED : 0) | (isKey ? KEY : 0);
       at = close + 1;
       if (isKey) {
-        keyTop = addKey(raw, starts, ends, count, isEscaped, depth, keyTop);
+        if (options.anyKeys !== true) keyTop = addKey(raw, starts, ends, count, isEscaped, depth, keyTop);
         if (depth === 1) {
           memberName = isEscaped ? decode(raw, start, close) : raw.toString('utf8', start, close);
           memberKey = start - 1;

@@ -79,5 +79,6 @@ const forMethod = (routes: readonly Route[], method: string): Route => {
   const allowed = routes.map((candidate) => candidate.method).join(', ');
   throw new GatewayError('method_not_allowed', `${routes[0]!.path} does not take ${method.slice(0, 16)}.`, {
     hint: `Use ${allowed}.`,
+    allow: allowed,
   });
 };

@@ -1,0 +1,160 @@
+import { bucketOf } from '../bucket.ts';
+import { complexityOf } from '../complexity.ts';
+import { GatewayError } from '../errors.ts';
+import type { Call } from '../protocol/protocol.ts';
+import type { Detector } from '../redact/redactor.ts';
+import { readSchema, type SchemaError, validator } from '../schema.ts';
+import { scriptsOf } from '../scripts.ts';
+import { newestUserText, readSignals } from '../signals.ts';
+import { estimatePromptTokens } from '../tokens.ts';
+import type { Input } from '../types.gen.ts';
+import { allFindings, type Findings, inspect } from './findings.ts';
+import type { Head } from './receive.ts';
+
+/** Facts that are not in the request: the gateway's clock, budgets and upstreams. */
+export interface Facts {
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+  readonly upstreams: () => Input['upstreams'];
+  /** What is known of the budgets that may concern the caller, at no extra call. */
+  readonly spend: (caller: Input['caller'], purpose: Input['purpose']) => Input['spend'];
+}
+
+/** A request as policies see it, and where in its body values were found. */
+export interface Described {
+  readonly input: Input;
+  readonly findings: Findings;
+}
+
+/** The part of a head that a description needs. */
+export type DescribedHead = Pick<Head, 'requestId' | 'sourceIp' | 'headers' | 'purpose'>;
+
+const isInput = validator<Input>(readSchema('input'));
+
+/** A policy's time grows with its input (11 µs a KB): more than this is refused. */
+const LARGEST_INPUT_BYTES = 65_536;
+const MOST_SPEND = 32;
+
+/**
+ * Describes a call for the policies and finds personal data and credentials in every string of its body. Throws
+ * GatewayError `input_too_large` naming the field that is over a bound of schemas/input.json.
+ */
+export const describe = (
+  call: Call,
+  head: DescribedHead,
+  caller: Input['caller'],
+  facts: Facts,
+  detector: Detector,
+): Described => {
+  const findings = inspect(call.raw, call.scan, detector, call.opaque);
+  const { purpose } = head;
+  const input: Input = {
+    request: {
+      id: head.requestId,
+      time: new Date(facts.now()).toISOString(),
+      endpoint: call.endpoint,
+      dialect: call.dialect,
+      model: call.model.toWellFormed(),
+      stream: call.stream,
+      max_output_tokens: call.maxOutputTokens,
+      temperature: call.temperature,
+      tools: call.toolNames.map((name) => name.toWellFormed()),
+      response_format: call.responseFormat?.toWellFormed() ?? null,
+      source_ip: head.sourceIp,
+      headers: head.headers as Record<string, string>,
+    },
+    caller,
+    purpose,
+    content: contentOf(call, findings),
+    spend: facts.spend(caller, purpose).slice(0, MOST_SPEND),
+    upstreams: facts.upstreams(),
+    bucket: bucketsOf(head, caller, purpose),
+  };
+  checkBounds(input);
+  return { input, findings };
+};
+
+const contentOf = (call: Call, findings: Findings): Input['content'] => {
+  const sample = newestUserText(call.texts);
+  const signals = readSignals(sample, call.turns);
+  const pii: Record<string, number> = {};
+  const secrets: Record<string, number> = {};
+  for (const { entity, kind } of allFindings(findings)) {
+    const counts = entity === 'api_key' ? secrets : pii;
+    const name = entity === 'api_key' ? (kind ?? 'unknown') : entity;
+    counts[name] = (counts[name] ?? 0) + 1;
+  }
+  return {
+    messages: call.messages,
+    bytes: call.raw.length,
+    tokens_estimate: promptTokens(call),
+    modalities: [...call.modalities],
+    languages: scriptsOf(sample.text),
+    pii,
+    secrets,
+    signals,
+    complexity: complexityOf(signals),
+    uninspected: [...call.uninspected].map(([kind, bytes]) => ({ kind, bytes })),
+  };
+};
+
+/** Fields beside the messages that the model reads: their JSON is close to what it is given. */
+const READ_BY_MODEL = ['tools', 'functions', 'response_format', 'output_config', 'output_format'];
+
+const promptTokens = (call: Call): number => {
+  const texts = call.texts.map(({ text }) => text);
+  for (const name of READ_BY_MODEL) {
+    const member = call.scan.members.get(name);
+    if (member) texts.push(call.raw.toString('latin1', member.start, member.end));
+  }
+  return estimatePromptTokens(texts, call.messages);
+};
+
+const bucketsOf = (head: DescribedHead, caller: Input['caller'], { session }: Input['purpose']): Input['bucket'] => ({
+  request: bucketOf(head.requestId),
+  user: bucketOf(caller.user === '' ? `credential ${caller.id}` : `user ${caller.org} ${caller.user}`),
+  session: bucketOf(session === '' ? head.requestId : `session ${caller.org} ${session}`),
+  org: bucketOf(`org ${caller.org}`),
+});
+
+const checkBounds = (input: Input): void => {
+  if (!isInput(input)) throw boundError(isInput.errors?.[0]);
+  if (callerSized(input) > LARGEST_INPUT_BYTES / 4 && Buffer.byteLength(JSON.stringify(input)) > LARGEST_INPUT_BYTES) {
+    throw new GatewayError(
+      'input_too_large',
+      `Tools, tags, headers and claims come to more than ${LARGEST_INPUT_BYTES} bytes.`,
+    );
+  }
+};
+
+/** Characters in the fields that a caller sizes; the rest is small by its bounds. */
+const callerSized = ({ request, purpose, caller }: Input): number => {
+  let size = 0;
+  for (const name of request.tools) size += name.length;
+  for (const name in request.headers) size += request.headers[name]!.length;
+  for (const name in purpose.tags) size += name.length + purpose.tags[name]!.length;
+  for (const name in caller.claims) size += name.length + String(caller.claims[name]).length;
+  for (const group of caller.groups) size += group.length;
+  return size;
+};
+
+const BOUNDS = new Set(['maxLength', 'maxItems', 'maxProperties', 'maximum']);
+
+/** What the gateway itself says wrong is its own fault; a field over a bound is the caller's. */
+const boundError = (error: SchemaError | undefined): GatewayError => {
+  const field = error?.instancePath.slice(1).replaceAll('/', '.') ?? '';
+  if (error && BOUNDS.has(error.keyword) && !/^(?:spend|upstreams|bucket)/.test(field)) {
+    const param = PARAMS[field] ?? field;
+    return new GatewayError('input_too_large', `${param} ${error.message ?? 'is over its bound'}.`, { param });
+  }
+  return new GatewayError('internal_error', 'The request could not be described.', {
+    cause: `input ${field}: ${error?.message}`,
+  });
+};
+
+/** Fields of the input under the name the caller knows. */
+const PARAMS: Readonly<Record<string, string>> = {
+  'request.model': 'model',
+  'request.tools': 'tools',
+  'request.response_format': 'response_format.type',
+};

@@ -1,0 +1,178 @@
+import { ESCAPED, type JsonScan, KEY, NUMBER, scanJson, stringAt } from '../protocol/json-scan.ts';
+import type { Splice } from '../protocol/protocol.ts';
+import { splice } from '../protocol/splice.ts';
+import type { Detector, Finding } from '../redact/redactor.ts';
+
+/** What was found in a JSON text, token by token. */
+export interface Findings {
+  readonly raw: Buffer;
+  readonly scan: JsonScan;
+  /** Tokens with findings, in the order of the text. Empty when there are none. */
+  readonly tokens: readonly TokenFindings[];
+}
+
+/** What was found in one string or long number. */
+export interface TokenFindings {
+  /** Index into `scan`. */
+  readonly token: number;
+  /** The decoded text that `findings` refer to. */
+  readonly text: string;
+  readonly findings: readonly Finding[];
+  /** For a string that holds JSON, such as the arguments of a tool call: what was found inside; then `findings` is empty. */
+  readonly nested: Findings | null;
+}
+
+/** JSON in a string in JSON …: deeper than this it is looked at as text. */
+const NESTING = 4;
+
+/** No value of any entity is shorter (`a@b.co`). */
+const SHORTEST_VALUE = 6;
+/** No credential is shorter: below, a value has a digit, an @ or a colon. */
+const SHORTEST_KEY = 16;
+
+/** A key this long at most, before a value this long at most, is shown with it: `phone` says what a number is. */
+const KEY_CHARACTERS = 32;
+const VALUE_CHARACTERS = 64;
+/** Keys that say nothing of their value, though their word might. */
+const PLAIN_KEYS = new Set(['text', 'content', 'input', 'arguments', 'value', 'name', 'model', 'id']);
+
+/** Above this many strings a byte is one look at the whole body cheaper than one a string. */
+const BYTES_A_CALL = 600;
+
+/**
+ * Looks at every string of a JSON text, keys and long integers included, but for the tokens in `opaque`. Strings that
+ * hold JSON are looked at inside, so that no escape hides a value.
+ */
+export const inspect = (
+  raw: Buffer,
+  scan: JsonScan,
+  detector: Detector,
+  opaque: ReadonlySet<number> = NONE,
+  depth = 0,
+): Findings => {
+  const tokens: TokenFindings[] = [];
+  // Where no string has escapes, what is in a string stands in the body as it is, between quotes that are part of no
+  // value: a body in which nothing is found has nothing in its plain strings.
+  const isPlainClean = mayGate(raw, scan) && detector.detect(raw.toString('utf8')).length === 0;
+  let key = -1;
+  for (let token = 0; token < scan.count; token++) {
+    const flags = scan.flags[token]!;
+    const isKey = (flags & KEY) !== 0;
+    if (isKey) key = token;
+    if (isPlainClean && (flags & ESCAPED) === 0) continue;
+    if (opaque.has(token) || !mayHold(raw, scan.starts[token]!, scan.ends[token]!)) continue;
+    const found = inspectToken(raw, scan, token, isKey ? -1 : key, detector, depth);
+    if (found) tokens.push(found);
+  }
+  return { raw, scan, tokens };
+};
+
+const NONE: ReadonlySet<number> = new Set();
+
+const mayGate = (raw: Buffer, scan: JsonScan): boolean => {
+  let plain = 0;
+  for (let token = 0; token < scan.count; token++) {
+    if ((scan.flags[token]! & ESCAPED) === 0 && scan.ends[token]! - scan.starts[token]! >= SHORTEST_VALUE) plain++;
+  }
+  return plain * BYTES_A_CALL > raw.length;
+};
+
+/** Whether a token can hold a value at all. Anything long, and anything but plain ASCII, can. */
+const mayHold = (raw: Buffer, start: number, end: number): boolean => {
+  const length = end - start;
+  if (length < SHORTEST_VALUE) return false;
+  if (length >= SHORTEST_KEY) return true;
+  for (let at = start; at < end; at++) {
+    const byte = raw[at]!;
+    // Digits and colon, @, backslash, and what is not ASCII.
+    if ((byte >= 0x30 && byte <= 0x3a) || byte === 0x40 || byte === 0x5c || byte >= 0x80) return true;
+  }
+  return false;
+};
+
+const inspectToken = (
+  raw: Buffer,
+  scan: JsonScan,
+  token: number,
+  key: number,
+  detector: Detector,
+  depth: number,
+): TokenFindings | undefined => {
+  const text = stringAt(raw, scan, token);
+  if (depth < NESTING && scan.flags[token]! & ESCAPED && holdsJson(text)) {
+    const nested = inspectNested(text, detector, depth + 1);
+    if (nested) return nested.tokens.length === 0 ? undefined : { token, text, findings: [], nested };
+  }
+  let findings = key < 0 ? detector.detect(text) : detectAfterKey(raw, scan, key, text, detector);
+  // A number is replaced as a whole, so only a finding of the whole counts.
+  if (scan.flags[token]! & NUMBER) findings = findings.filter(({ start, end }) => end - start >= text.length - 1);
+  return findings.length === 0 ? undefined : { token, text, findings, nested: null };
+};
+
+/** Whether a text looks like JSON with something inside. */
+const holdsJson = (text: string): boolean => {
+  let at = 0;
+  while (at < text.length && text.charCodeAt(at) <= 0x20) at++;
+  const code = text.charCodeAt(at);
+  return code === 0x7b || code === 0x5b || code === 0x22;
+};
+
+const inspectNested = (text: string, detector: Detector, depth: number): Findings | undefined => {
+  const raw = Buffer.from(text);
+  let scan: JsonScan;
+  try {
+    scan = scanJson(raw, { top: 'any', anyKeys: true });
+  } catch {
+    return undefined; // Not JSON: it is looked at as text.
+  }
+  return inspect(raw, scan, detector, NONE, depth);
+};
+
+/** Findings in a value, with the name of its member before it as context. */
+const detectAfterKey = (raw: Buffer, scan: JsonScan, key: number, text: string, detector: Detector): Finding[] => {
+  const length = scan.ends[key]! - scan.starts[key]!;
+  if (length > KEY_CHARACTERS || text.length > VALUE_CHARACTERS) return detector.detect(text);
+  const name = stringAt(raw, scan, key);
+  if (PLAIN_KEYS.has(name)) return detector.detect(text);
+  const prefix = `${name}: `;
+  const findings = detector.detect(prefix + text);
+  // One that starts in the name is of both together: then the value is judged alone.
+  if (findings.some(({ start, end }) => start < prefix.length && end > prefix.length)) return detector.detect(text);
+  return findings
+    .filter(({ start }) => start >= prefix.length)
+    .map((finding) => ({ ...finding, start: finding.start - prefix.length, end: finding.end - prefix.length }));
+};
+
+/**
+ * The splices that replace each found value by what `replace` gives. A string is written anew with its quotes; a
+ * number becomes a string; JSON in a string stays JSON.
+ */
+export const replacements = (findings: Findings, replace: (value: string, finding: Finding) => string): Splice[] =>
+  findings.tokens.map((found) => {
+    const isNumber = (findings.scan.flags[found.token]! & NUMBER) !== 0;
+    const quotes = isNumber ? 0 : 1;
+    return {
+      start: findings.scan.starts[found.token]! - quotes,
+      end: findings.scan.ends[found.token]! + quotes,
+      text: JSON.stringify(replaced(found, replace)),
+    };
+  });
+
+const replaced = (found: TokenFindings, replace: (value: string, finding: Finding) => string): string => {
+  if (found.nested) return splice(found.nested.raw, replacements(found.nested, replace)).toString('utf8');
+  let text = '';
+  let from = 0;
+  for (const finding of found.findings) {
+    text += found.text.slice(from, finding.start) + replace(found.text.slice(finding.start, finding.end), finding);
+    from = finding.end;
+  }
+  return text + found.text.slice(from);
+};
+
+/** All findings, those inside JSON in strings included. */
+export const allFindings = function* (findings: Findings): Generator<Finding> {
+  for (const found of findings.tokens) {
+    if (found.nested) yield* allFindings(found.nested);
+    else yield* found.findings;
+  }
+};
