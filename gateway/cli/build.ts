@@ -11,6 +11,7 @@ import { isDemoKey } from '../policy/demo-key.ts';
 import { readPrivateKey } from '../policy/pack.ts';
 import { algorithmOf, keyId, SCOPE } from '../policy/signature.ts';
 import { ROLLOUT_FILE } from '../policy/source.ts';
+import { forPeople } from './cli-error.ts';
 
 interface BuildFlags {
   output?: string;
@@ -37,7 +38,7 @@ export const buildCommand = (): Command =>
     .option('--key <pem>', 'private key that signs, RSA or EC P-256', DEMO_KEY)
     .option('--check', 'write nothing; exit 1 unless the bundle is byte for byte what the policies compile to')
     .option('--json', 'print JSON')
-    .action(build);
+    .action(forPeople(build));
 
 const build = async (policies: string, flags: BuildFlags): Promise<void> => {
   const target = resolve(flags.output ?? join(BUNDLES, DEFAULT_BUNDLE));

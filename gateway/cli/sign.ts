@@ -5,6 +5,7 @@ import { readBundle } from '../policy/bundle.ts';
 import { writeDurably } from '../policy/bundle-store.ts';
 import { readPrivateKey, signAndPack } from '../policy/pack.ts';
 import { algorithmOf, keyId, SCOPE, type SignatureClaims } from '../policy/signature.ts';
+import { forPeople } from './cli-error.ts';
 
 interface SignFlags {
   key: string;
@@ -28,7 +29,7 @@ export const signCommand = (): Command =>
     .option('--expires <time>', 'RFC 3339; later than that no gateway activates it', parseTime)
     .option('-o, --output <file>', 'write here instead of over the bundle')
     .option('--json', 'print JSON')
-    .action(sign);
+    .action(forPeople(sign));
 
 const RESERVED = ['files', 'keyid', 'scope', 'exp'];
 

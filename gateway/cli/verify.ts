@@ -6,6 +6,7 @@ import { CHECKOUT } from '../policy/compiler.ts';
 import { isDemoKey } from '../policy/demo-key.ts';
 import { createPolicy } from '../policy/engine.ts';
 import { readPublicKeys, verifySignature } from '../policy/signature.ts';
+import { forPeople } from './cli-error.ts';
 
 interface VerifyFlags {
   key?: string[];
@@ -19,7 +20,7 @@ export const verifyCommand = (): Command =>
     .argument('<file>', 'the bundle')
     .option('--key <pem...>', 'public keys that may have signed it (default: bundles/keys/*.pub.pem)')
     .option('--json', 'print JSON')
-    .action(verify);
+    .action(forPeople(verify));
 
 const verify = async (file: string, flags: VerifyFlags): Promise<void> => {
   const keys = await readPublicKeys(flags.key ?? (await checkoutKeys()));
