@@ -106,7 +106,8 @@ export class HttpAttempt implements UpstreamFlow, Dispatcher.DispatchHandler {
   }
 
   onResponseData(_controller: Controller, chunk: Buffer): void {
-    if (this.#phase === OPEN) this.#handler.onData(chunk);
+    // A resumed parser first reports an empty rest: a reader that pauses at each chunk would never get past it.
+    if (chunk.length > 0 && this.#phase === OPEN) this.#handler.onData(chunk);
   }
 
   onResponseEnd(): void {

@@ -64,7 +64,8 @@ export const finalError = (failures: readonly FailedAttempt[]): GatewayError => 
   return last.failure !== null ? failureError(last.failure) : statusError(last.status ?? 502, last, failures);
 };
 
-const failureError = (failure: UpstreamFailure): GatewayError => {
+/** The caller's error when an upstream fails in this way. */
+export const failureError = (failure: UpstreamFailure): GatewayError => {
   switch (failure) {
     case 'connect_timeout':
     case 'first_byte_timeout':

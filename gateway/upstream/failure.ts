@@ -3,7 +3,7 @@ import type { UpstreamFailure } from './upstream.ts';
 /** How far a request had come when it failed. */
 export type Progress = 'queued' | 'sent' | 'answering';
 
-/** What undici's or Node's error means. Codes: undici lib/core/errors.js, llhttp's HPE_*, errno. */
+/** What undici's or Node's error means. Codes: undici's lib/core/errors.js, and errno. */
 export const failureOf = (error: unknown, progress: Progress): UpstreamFailure => {
   const code = codeOf(error);
   switch (code) {
@@ -20,12 +20,11 @@ export const failureOf = (error: unknown, progress: Progress): UpstreamFailure =
     case 'UND_ERR_HEADERS_OVERFLOW':
     case 'UND_ERR_RES_EXCEEDED_MAX_SIZE':
       return 'invalid_response';
-    // The peer closed inside a chunked answer: cut short, not malformed.
-    case 'HPE_INVALID_EOF_STATE':
-      return 'reset';
   }
   if (progress === 'queued') return code === 'ETIMEDOUT' ? 'connect_timeout' : 'connect_failed';
-  return code.startsWith('HPE_') ? 'invalid_response' : 'reset';
+  if ((error as { name?: unknown }).name !== 'HTTPParserError') return 'reset';
+  // undici 8 leaves a parser error's code undefined. An answer that the peer cut short is not malformed.
+  return /invalid eof state/i.test(String((error as { message?: unknown }).message)) ? 'reset' : 'invalid_response';
 };
 
 /** Whether the connection broke, as an idle one does that the peer closed while the request was on its way. */
