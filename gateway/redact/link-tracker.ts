@@ -2,8 +2,7 @@ import { createTagTracker } from './tag-tracker.ts';
 
 const MAILTO = 'mailto:';
 
-const isSpace = (c: string): boolean =>
-  c === ' ' || c === '\n' || c === '\t' || c === '\r' || c === '\f' || c === '\u00a0';
+const isSpace = (c: string): boolean => c === ' ' || c === '\n' || c === '\t' || c === '\r' || c === '\f';
 const isLetter = (c: string): boolean => (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 
 /**
@@ -53,13 +52,14 @@ export class LinkTracker {
       if (this.#hex.length < 4) return;
       const code = Number.parseInt(this.#hex, 16);
       this.#hex = undefined;
-      return this.#follow(Number.isNaN(code) ? ' ' : String.fromCharCode(code), true);
+      this.#follow(Number.isNaN(code) ? ' ' : String.fromCharCode(code), true);
+      return;
     }
     const escaped = this.#escaped;
     this.#escaped = c === '\\' && !escaped;
     if (this.#escaped) return;
-    if (!escaped || this.#json !== 'yes') return this.#follow(c, escaped);
-    if (c === 'u') this.#hex = '';
+    if (!escaped || this.#json !== 'yes') this.#follow(c, escaped);
+    else if (c === 'u') this.#hex = '';
     else this.#follow('nrtf'.includes(c) ? '\n' : c, true);
   }
 

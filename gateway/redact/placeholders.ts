@@ -1,5 +1,5 @@
-import { createHmac } from 'node:crypto';
 import { GatewayError } from '../errors.ts';
+import { createHmacSha256 } from './hmac.ts';
 import type { Entity } from './redactor.ts';
 
 /**
@@ -18,7 +18,7 @@ export const NAMES: Readonly<Record<Entity, string>> = {
 
 export const NAME_LENGTH_MAX = 5;
 
-/** Characters of an id: 65 bits of a keyed hash, 63.9 after the letters at both ends are forced. */
+/** Characters of an id: 63 bits of a keyed hash, 5 each and 4 for the letters at both ends. */
 export const ID_LENGTH = 13;
 
 /** Crockford's base32: no I, L, O or U. */
@@ -35,40 +35,36 @@ export const idEnd = (text: string, from: number): number => {
   return at;
 };
 
-const isLetter = (character: string | undefined): boolean => character !== undefined && character > '9';
+/** The first and last character of an id: letters, so that no detector takes it for a number. */
+const EDGES = 'ABCDEFGHJKMNPQRS';
 
 const encode = (digest: Buffer): string => {
-  let bits = digest.readBigUInt64BE(0);
-  let id = ALPHABET.charAt(digest[8]! & 31);
-  for (let index = 1; index < ID_LENGTH; index++) {
-    id += ALPHABET.charAt(Number(bits & 31n));
-    bits >>= 5n;
-  }
-  return id;
+  let id = EDGES.charAt(digest[0]! & 15);
+  for (let index = 1; index < ID_LENGTH - 1; index++) id += ALPHABET.charAt(digest[index]! & 31);
+  return id + EDGES.charAt(digest[ID_LENGTH - 1]! & 15);
 };
-
-/** The key of a scope. Nobody without the secret can make it, and so none of the scope's ids. */
-export const scopeKey = (secret: Buffer, scope: string): Buffer => createHmac('sha256', secret).update(scope).digest();
 
 /** What an id is for; the same value has different ids for different uses. */
 export type IdUse = 'placeholder' | 'hash';
 
+/** Ids that may be refused for one value before the request fails. A text can hold as many only if it was told them. */
+const ATTEMPTS = 1000;
+
 /**
- * The id of a value: HMAC-SHA256 under the scope's key, with a counter that goes on until the id starts and ends with a
- * letter (no detector takes it for a number) and `refused` does not refuse it. Throws GatewayError `internal_error` when
- * everything is refused: chance refuses half of them, and 1,000 in a row never.
+ * The id of a value: HMAC-SHA256 under the scope's key, with a counter that goes on while `refused` refuses it. Throws
+ * GatewayError `internal_error` after 1,000 refusals.
  */
 export const mintId = (
-  key: Buffer,
+  hmac: (text: string) => Buffer,
   use: IdUse,
   entity: Entity,
   value: string,
   refused: (id: string) => boolean,
 ): string => {
-  for (let counter = 0; counter < 1000; counter++) {
+  for (let counter = 0; counter < ATTEMPTS; counter++) {
     // No part before the value can hold a NUL, so no two inputs give the same bytes.
-    const id = encode(createHmac('sha256', key).update(`${use}\0${entity}\0${counter}\0${value}`).digest());
-    if (isLetter(id[0]) && isLetter(id[ID_LENGTH - 1]) && !refused(id)) return id;
+    const id = encode(hmac(`${use}\0${entity}\0${counter}\0${value}`));
+    if (!refused(id)) return id;
   }
   throw new GatewayError('internal_error', 'no placeholder is free for a value that must be masked');
 };

@@ -43,18 +43,18 @@ export const createRestorer = (
   const nameBefore = (text: string, end: number, from: number): string | undefined =>
     names.find((name) => end - name.length >= from && text.startsWith(name, end - name.length));
 
-  /** Where in `text` a beginning of a placeholder without its underscore starts: at its end, or not at all. */
+  /** Where in `text` the longest beginning of a placeholder without its underscore starts: at the end if there is none. */
   const bareBeginning = (text: string, from: number): number => {
-    const last = text.length - 1;
-    const end = text.charAt(last) === '\\' ? last : last + 1;
+    const escaped = text.endsWith('\\');
+    const end = escaped ? text.length - 1 : text.length;
+    let first = text.length;
     for (const name of names) {
-      const shortest = end > last ? 1 : name.length;
-      for (let length = name.length; length >= shortest; length--) {
+      for (let length = name.length; length >= (escaped ? name.length : 1); length--) {
         const start = end - length;
-        if (start >= from && text.startsWith(name.slice(0, length), start)) return start;
+        if (start >= from && start < first && text.startsWith(name.slice(0, length), start)) first = start;
       }
     }
-    return text.length;
+    return first;
   };
 
   const run = (text: string, final: boolean): string => {

@@ -1,7 +1,10 @@
+import { createHmacSha256 } from './hmac.ts';
 import { maskValue } from './mask-value.ts';
-import { mintId, NAMES, scopeKey } from './placeholders.ts';
+import { mintId, NAMES } from './placeholders.ts';
 import type { Entity, OpenVault, RedactRule, TextRestorer, Vault } from './redactor.ts';
 import { createRestorer, type Restorable } from './restorer.ts';
+
+type Hmac = ReturnType<typeof createHmacSha256>;
 
 /** For a vault without placeholders, and so for most answers: nothing to look for, nothing to hold back. */
 const PASS_THROUGH: TextRestorer = { push: (piece) => piece, flush: () => '' };
@@ -12,20 +15,24 @@ const PASS_THROUGH: TextRestorer = { push: (piece) => piece, flush: () => '' };
  */
 export const createVaults = (secret: Buffer): OpenVault => {
   if (secret.length < 32) throw new RangeError('the secret of the placeholders must have at least 32 bytes');
-  return (scope, taken = () => false) => openVault(secret, scope, taken);
+  const keyOf = createHmacSha256(secret);
+  return (scope, taken = () => false) => openVault(() => createHmacSha256(keyOf(scope)), taken);
 };
 
-const openVault = (secret: Buffer, scope: string, taken: (id: string) => boolean): Vault => {
+const openVault = (openScope: () => Hmac, taken: (id: string) => boolean): Vault => {
   const byPlaceholder = new Map<string, Restorable>();
   const byValue = new Map<string, string>();
+  const minted = new Set<string>();
   const names: string[] = [];
-  let key: Buffer | undefined;
+  let hmac: Hmac | undefined;
 
   const placeholder = (value: string, entity: Entity, rule: RedactRule): string => {
-    key ??= scopeKey(secret, scope);
+    hmac ??= openScope();
     const name = NAMES[entity];
-    const id = mintId(key, 'placeholder', entity, value, (id) => byPlaceholder.has(`${name}_${id}`) || taken(id));
+    const id = mintId(hmac, 'placeholder', entity, value, (id) => minted.has(id) || taken(id));
     const text = `${name}_${id}`;
+    minted.add(id);
+    if (rule.restore.length === 0) return text;
     byPlaceholder.set(text, {
       value,
       text: rule.restore.includes('text'),
@@ -43,8 +50,8 @@ const openVault = (secret: Buffer, scope: string, taken: (id: string) => boolean
       case 'mask':
         return maskValue(value);
       case 'hash':
-        key ??= scopeKey(secret, scope);
-        return `${NAMES[entity]}_HASH_${mintId(key, 'hash', entity, value, () => false)}`;
+        hmac ??= openScope();
+        return `${NAMES[entity]}_HASH_${mintId(hmac, 'hash', entity, value, () => false)}`;
       case 'remove':
         return '';
       case 'block':

@@ -75,7 +75,7 @@ const BY_LAST_LETTER: readonly (readonly HeadedShape[] | undefined)[] = (() => {
 type HeadedShape = KeyShape & { readonly head: number };
 
 /** Enough of a body to judge it. A body that is accepted is taken to its end, however long. */
-const JUDGED_LENGTH = 96;
+const JUDGED_LENGTH = 64;
 
 /** The end of a body of `shape` at `from`, or -1. */
 const bodyEnd = (text: string, from: number, shape: KeyShape): number => {

@@ -36,21 +36,17 @@ const localStart = (text: string, at: number): number => {
 
 /** The end of the domain name that starts at `from`, or `from` when there is none: two labels, the last one letters. */
 const domainEnd = (text: string, from: number): number => {
+  if (!isEdge(text, from)) return from;
   const stop = Math.min(text.length, from + DOMAIN_LIMIT);
   let end = from;
   while (end < stop && isDomain(text, end)) {
     if (text.charAt(end) === '.' && !isEdge(text, end + 1)) break; // the end of a sentence, or an ellipsis
     end++;
   }
-  if (!isEdge(text, from)) return from;
-  while (end > from) {
-    while (end > from && !isEdge(text, end - 1)) end--;
-    const dot = text.lastIndexOf('.', end - 1);
-    if (dot <= from) return from;
-    if (isTopLevel(text.slice(dot + 1, end))) return end;
-    end = dot; // `x@example.com.2`: try without the last label
-  }
-  return from;
+  while (!isEdge(text, end - 1)) end--;
+  const labels = text.slice(from, end).split('.');
+  while (labels.length > 1 && !isTopLevel(labels.at(-1) ?? '')) labels.pop(); // `x@example.com.2`
+  return labels.length > 1 ? from + labels.join('.').length : from;
 };
 
 const isTopLevel = (label: string): boolean => /^(?:[a-z\u00c0-\u05ff]{2,63}|xn--[a-z0-9-]{1,59})$/i.test(label);
