@@ -76,11 +76,18 @@ const countedNames = (rule: Rule): Set<string> => {
   return names;
 };
 
-/** Whether an expression says only that something is not there. `true` says nothing at all. */
+/** Whether an expression says only that something is not there: negated, or a count compared with 0. `true` says nothing. */
 const isAbsence = ({ negated, terms }: Expression, counted: ReadonlySet<string>): boolean => {
   if (negated) return true;
   if (!Array.isArray(terms)) return (terms as Term).type === 'boolean';
-  return callsCount(terms) || terms.slice(1).some(({ type, value }) => type === 'var' && counted.has(value as string));
+  const [operator, left, right] = terms;
+  const name = pathOf(operator)?.[0] ?? '';
+  if (name === 'assign') return callsCount(right);
+  const isCount = (term: Term | undefined): boolean =>
+    callsCount(term) || (term?.type === 'var' && counted.has(term.value as string));
+  const isZero = (term: Term | undefined): boolean => term?.type === 'number' && term.value === 0;
+  if (name === 'equal') return (isCount(left) && isZero(right)) || (isZero(left) && isCount(right));
+  return ((name === 'lt' || name === 'lte') && isCount(left)) || ((name === 'gt' || name === 'gte') && isCount(right));
 };
 
 const callsCount = (node: unknown): boolean => {
