@@ -1,0 +1,141 @@
+import type { Kysely, Transaction } from 'kysely';
+import type { AuditRecord } from '../types.gen.ts';
+import { chunksOf } from './chunks.ts';
+import { addToRollups } from './rollup.ts';
+import type { LabelTable, Schema, UsageTable } from './schema.ts';
+import { type UsageEntry, usageEntryOf } from './usage-row.ts';
+
+const BATCH_ROWS = 500;
+/** At least as many as UsageTable has. */
+const USAGE_COLUMNS = 40;
+/** Intents and events move the cursor only; after this many records it is saved even without a row. */
+const BATCH_RECORDS = 10_000;
+
+/** Reads the audit log from a place on. `next` is JSON and opaque here; reading from it gives the record after. */
+export type AuditReader = (
+  home: string,
+  options: { readonly from?: never },
+) => AsyncIterable<{ readonly next: unknown; readonly record: AuditRecord }>;
+
+/**
+ * Loads every outcome of the audit log that the ledger does not have yet; resolves with the number of new rows. The rows
+ * of a batch, their roll-ups and the place in the log are one transaction, and a request is in the ledger once whatever
+ * is read twice. Several processes may do it at the same time. Rejects when the log is damaged (what precedes the damage
+ * is loaded) or the database cannot be written.
+ */
+export const catchUpLedger = async (
+  db: Kysely<Schema>,
+  home: string,
+  read: AuditReader,
+  { batchRows = BATCH_ROWS }: { readonly batchRows?: number } = {},
+): Promise<number> => {
+  let loaded = 0;
+  for (;;) {
+    try {
+      for await (const added of loadBatches(db, home, read, batchRows)) loaded += added;
+      return loaded;
+    } catch (error) {
+      if (error instanceof CursorMovedError) continue; // Another process loaded it: go on from there.
+      if ((error as { name?: unknown } | null)?.name !== 'StalePositionError') throw error;
+      await saveCursor(db, ''); // Another log than before: requests that are known are skipped.
+    }
+  }
+};
+
+/** Forgets the ledger and the place in the log; the next catch-up loads everything again. */
+export const forgetLedger = async (db: Kysely<Schema>): Promise<void> => {
+  await db.transaction().execute(async (transaction) => {
+    await saveCursor(transaction, '');
+    for (const table of ['usage', 'usage_daily', 'usage_user_daily', 'usage_user_monthly', 'labels'] as const) {
+      await transaction.deleteFrom(table).execute();
+    }
+  });
+};
+
+/** The place in the log moved while a batch was read. Nothing of the batch was written. */
+class CursorMovedError extends Error {}
+
+async function* loadBatches(
+  db: Kysely<Schema>,
+  home: string,
+  read: AuditReader,
+  batchRows: number,
+): AsyncGenerator<number> {
+  let cursor = await readCursor(db);
+  let entries: UsageEntry[] = [];
+  let records = 0;
+  let next: unknown;
+  const flush = async (): Promise<number> => {
+    const moved = JSON.stringify(next);
+    const added = await commit(db, cursor, moved, entries);
+    cursor = moved;
+    entries = [];
+    records = 0;
+    return added;
+  };
+  try {
+    for await (const entry of read(home, cursor === '' ? {} : { from: JSON.parse(cursor) as never })) {
+      next = entry.next;
+      records++;
+      if (entry.record.kind === 'outcome') entries.push(usageEntryOf(entry.record));
+      if (entries.length >= batchRows || records >= BATCH_RECORDS) yield await flush();
+    }
+  } catch (error) {
+    if (records > 0 && !(error instanceof CursorMovedError)) await flush();
+    throw error;
+  }
+  if (records > 0) yield await flush();
+}
+
+const commit = async (db: Kysely<Schema>, from: string, to: string, entries: readonly UsageEntry[]): Promise<number> =>
+  await db.transaction().execute(async (transaction) => {
+    // First, because it takes the write lock: nobody else can have loaded the same records after it.
+    const moved = await transaction
+      .updateTable('facts')
+      .set({ value: to })
+      .where('name', '=', 'ledger_position')
+      .where('value', '=', from)
+      .executeTakeFirst();
+    if (moved.numUpdatedRows !== 1n) throw new CursorMovedError();
+    if (entries.length === 0) return 0;
+    const added = await insertRows(transaction, entries);
+    await addToRollups(transaction, added);
+    return added.length;
+  });
+
+/** Inserts what is not there yet and returns it. */
+const insertRows = async (db: Transaction<Schema>, entries: readonly UsageEntry[]): Promise<UsageTable[]> => {
+  const sets = new Map<string, readonly LabelTable[]>();
+  const rows = new Map<string, UsageTable>();
+  for (const { row, labels } of entries) {
+    if (labels[0] !== undefined) sets.set(labels[0].set_id, labels);
+    if (!rows.has(row.request_id)) rows.set(row.request_id, row);
+  }
+  for (const labels of chunksOf([...sets.values()].flat(), 4)) {
+    await db
+      .insertInto('labels')
+      .values(labels)
+      .onConflict((conflict) => conflict.doNothing())
+      .execute();
+  }
+  const added: UsageTable[] = [];
+  for (const chunk of chunksOf([...rows.values()], USAGE_COLUMNS)) {
+    const inserted = await db
+      .insertInto('usage')
+      .values(chunk)
+      .onConflict((conflict) => conflict.column('request_id').doNothing())
+      .returning('request_id')
+      .execute();
+    for (const { request_id } of inserted) added.push(rows.get(request_id)!);
+  }
+  return added;
+};
+
+const readCursor = async (db: Kysely<Schema>): Promise<string> => {
+  const facts = db.selectFrom('facts').select('value').where('name', '=', 'ledger_position');
+  return (await facts.executeTakeFirstOrThrow()).value;
+};
+
+const saveCursor = async (db: Kysely<Schema>, value: string): Promise<void> => {
+  await db.updateTable('facts').set({ value }).where('name', '=', 'ledger_position').execute();
+};

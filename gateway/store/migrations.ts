@@ -1,0 +1,124 @@
+import type { CreateTableBuilder, Kysely } from 'kysely';
+import { LATENCY_COLUMNS } from './latency.ts';
+import { AMOUNT_COLUMNS, COUNT_COLUMNS, DIMENSION_COLUMNS, type Schema } from './schema.ts';
+
+interface Migration {
+  readonly name: string;
+  up(db: Kysely<Schema>): Promise<void>;
+}
+
+// Only SQL that SQLite and Postgres 15 share. A migration that was released never changes; a new one is added below it.
+
+const keys: Migration = {
+  name: '001-keys',
+  async up(db) {
+    await db.schema
+      .createTable('facts')
+      .addColumn('name', 'text', (column) => column.primaryKey())
+      .addColumn('value', 'text', (column) => column.notNull())
+      .execute();
+    await db.insertInto('facts').values({ name: 'keys_revision', value: '0' }).execute();
+    await db.schema
+      .createTable('keys')
+      .addColumn('id', 'text', (column) => column.primaryKey())
+      .addColumn('digest', 'text', (column) => column.notNull().unique())
+      .addColumn('prefix', 'text', (column) => column.notNull())
+      .addColumn('org', 'text', (column) => column.notNull())
+      .addColumn('team', 'text', (column) => column.notNull())
+      .addColumn('user_id', 'text', (column) => column.notNull())
+      .addColumn('roles', 'text', (column) => column.notNull())
+      .addColumn('groups', 'text', (column) => column.notNull())
+      .addColumn('workflows', 'text', (column) => column.notNull())
+      .addColumn('created_ms', 'bigint', (column) => column.notNull())
+      .addColumn('expires_ms', 'bigint')
+      .addColumn('revoked_ms', 'bigint')
+      .addColumn('rotated_from', 'text')
+      .execute();
+  },
+};
+
+/** Adds columns of one type, none of them null. */
+const withColumns = (
+  table: CreateTableBuilder<string, never>,
+  columns: readonly string[],
+  type: 'text' | 'bigint',
+): CreateTableBuilder<string, never> =>
+  columns.reduce<CreateTableBuilder<string, never>>(
+    (built, name) => built.addColumn(name, type, (column) => column.notNull()) as CreateTableBuilder<string, never>,
+    table,
+  );
+
+const createRollup = async (db: Kysely<Schema>, name: string): Promise<void> => {
+  const start = db.schema.createTable(name) as CreateTableBuilder<string, never>;
+  const dimensions = withColumns(start, ['period', ...DIMENSION_COLUMNS], 'text');
+  await withColumns(dimensions, [...COUNT_COLUMNS, ...AMOUNT_COLUMNS, ...LATENCY_COLUMNS], 'bigint')
+    .addPrimaryKeyConstraint(`${name}_pk`, ['period', ...DIMENSION_COLUMNS] as never)
+    .execute();
+};
+
+const usage: Migration = {
+  name: '002-usage',
+  async up(db) {
+    const start = db.schema
+      .createTable('usage')
+      .addColumn('request_id', 'text', (column) => column.primaryKey())
+      .addColumn('decision_id', 'text')
+      .addColumn('error', 'text')
+      .addColumn('usage_source', 'text')
+      .addColumn('price_version', 'text')
+      .addColumn('revision', 'text')
+      .addColumn('first_byte_ms', 'bigint') as unknown as CreateTableBuilder<string, never>;
+    const texts = withColumns(start, ['day', ...DIMENSION_COLUMNS, 'session', 'endpoint', 'tier', 'outcome'], 'text');
+    await withColumns(texts, ['time_ms', 'status', 'duration_ms', 'attempts', ...AMOUNT_COLUMNS], 'bigint').execute();
+    await db.schema.createIndex('usage_by_org').on('usage').columns(['org', 'time_ms']).execute();
+    await db.schema.createIndex('usage_by_key').on('usage').columns(['key_id', 'time_ms']).execute();
+    for (const table of ['usage_daily', 'usage_user_daily', 'usage_user_monthly']) await createRollup(db, table);
+    await db.schema
+      .createTable('labels')
+      .addColumn('set_id', 'text', (column) => column.notNull())
+      .addColumn('kind', 'text', (column) => column.notNull())
+      .addColumn('name', 'text', (column) => column.notNull())
+      .addColumn('value', 'text', (column) => column.notNull())
+      .addPrimaryKeyConstraint('labels_pk', ['set_id', 'kind', 'name'])
+      .execute();
+    // For the spend of one subject, which is asked on the main thread.
+    const index = (name: string, table: string, columns: string[]): Promise<void> =>
+      db.schema.createIndex(name).on(table).columns(columns).execute();
+    await index('labels_by_name', 'labels', ['kind', 'name', 'value']);
+    await index('usage_daily_by_org', 'usage_daily', ['org', 'period']);
+    await index('usage_user_daily_by_user', 'usage_user_daily', ['user_id', 'period']);
+    await index('usage_user_daily_by_key', 'usage_user_daily', ['key_id', 'period']);
+    await db.insertInto('facts').values({ name: 'ledger_position', value: '' }).execute();
+  },
+};
+
+const MIGRATIONS: readonly Migration[] = [keys, usage];
+
+/**
+ * Brings the tables up to date, each migration in a transaction of its own. Several processes may do it at once: the row
+ * that records a migration is written first, and whoever comes second finds it there. Throws when the database holds a
+ * migration that this gateway does not know.
+ */
+export const migrate = async (db: Kysely<Schema>): Promise<void> => {
+  await db.schema
+    .createTable('migrations')
+    .ifNotExists()
+    .addColumn('name', 'text', (column) => column.primaryKey())
+    .addColumn('applied_ms', 'bigint', (column) => column.notNull())
+    .execute();
+  const applied = new Set((await db.selectFrom('migrations').select('name').execute()).map((row) => row.name));
+  const known = MIGRATIONS.map((migration) => migration.name);
+  const foreign = [...applied].filter((name) => !known.includes(name));
+  if (foreign.length > 0) throw new Error(`the store was written by a newer gateway: unknown migration ${foreign[0]}`);
+  for (const migration of MIGRATIONS) {
+    if (applied.has(migration.name)) continue;
+    await db.transaction().execute(async (transaction) => {
+      const recorded = await transaction
+        .insertInto('migrations')
+        .values({ name: migration.name, applied_ms: Date.now() })
+        .onConflict((conflict) => conflict.doNothing())
+        .executeTakeFirst();
+      if (recorded.numInsertedOrUpdatedRows === 1n) await migration.up(transaction);
+    });
+  }
+};
