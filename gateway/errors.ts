@@ -1,3 +1,5 @@
+import type { LimitState } from './limit/limiter.ts';
+
 /**
  * Every error a caller can get, in one table. docs/errors.md documents each row, and a test compares both ways.
  * `openai` is the error type of the OpenAI dialect, `anthropic` that of the Anthropic dialect.
@@ -46,6 +48,10 @@ export interface ErrorDetail {
   /** The code of the rule that denied; it replaces `policy_denied` as the code the caller sees. */
   policyCode?: string;
   retryAfterMs?: number;
+  /** The methods a path takes, for the allow header of 405. */
+  allow?: string;
+  /** What the limits have left, for the x-ratelimit headers of a refusal. */
+  states?: readonly LimitState[];
   cause?: unknown;
 }
 

@@ -83,7 +83,7 @@ const blockPieces = (event: Json): AnswerText[] => {
     return [memberText(delta, 'text', `block ${index} text`, 'text')];
   }
   if (delta.type === 'input_json_delta' && typeof delta.partial_json === 'string') {
-    return [memberText(delta, 'partial_json', `block ${index} input`, 'tool_arguments')];
+    return [memberText(delta, 'partial_json', `block ${index} input`, 'tool_arguments', true)];
   }
   return [];
 };

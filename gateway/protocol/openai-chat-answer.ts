@@ -2,9 +2,16 @@ import { isObject, type Json } from './fields.ts';
 import type { AnswerEvents, AnswerText } from './protocol.ts';
 
 /** A string member of an object as a text that can be changed in place. */
-export const memberText = (holder: Json, key: string, channel: string, place: AnswerText['place']): AnswerText => ({
+export const memberText = (
+  holder: Json,
+  key: string,
+  channel: string,
+  place: AnswerText['place'],
+  json = false,
+): AnswerText => ({
   channel,
   place,
+  json,
   value: holder[key] as string,
   set(value) {
     holder[key] = value;
@@ -32,7 +39,7 @@ const choiceTexts = (event: unknown, member: 'message' | 'delta'): AnswerText[] 
       else if (Array.isArray(value)) partTexts(texts, value, `${prefix} ${key}`);
     }
     if (isObject(holder.function_call) && typeof holder.function_call.arguments === 'string') {
-      texts.push(memberText(holder.function_call, 'arguments', `${prefix} function_call`, 'tool_arguments'));
+      texts.push(memberText(holder.function_call, 'arguments', `${prefix} function_call`, 'tool_arguments', true));
     }
     if (Array.isArray(holder.tool_calls)) callTexts(texts, holder.tool_calls, prefix);
   });
@@ -53,7 +60,7 @@ const callTexts = (texts: AnswerText[], calls: unknown[], prefix: string): void 
     if (!isObject(call)) return;
     const index = indexOf(call, order);
     if (isObject(call.function) && typeof call.function.arguments === 'string') {
-      texts.push(memberText(call.function, 'arguments', `${prefix} tool ${index}`, 'tool_arguments'));
+      texts.push(memberText(call.function, 'arguments', `${prefix} tool ${index}`, 'tool_arguments', true));
     }
     if (isObject(call.custom) && typeof call.custom.input === 'string') {
       texts.push(memberText(call.custom, 'input', `${prefix} custom ${index}`, 'tool_arguments'));

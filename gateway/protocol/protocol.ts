@@ -105,6 +105,8 @@ export interface AnswerText {
   readonly channel: string;
   readonly place: 'text' | 'tool_arguments';
   readonly value: string;
+  /** Whether the value is JSON text, or a piece of it, so that what is put into it must be escaped. */
+  readonly json: boolean;
   /** Changes the string in the parsed answer or event. */
   set(value: string): void;
 }
