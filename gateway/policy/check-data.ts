@@ -5,6 +5,7 @@ import { Ajv, type ErrorObject } from 'ajv';
 import formats from 'ajv-formats';
 import { type Document, isAlias, isMap, isPair, isScalar, LineCounter, parseDocument } from 'yaml';
 import type { Finding } from './finding.ts';
+import { danglingReferences } from './references.ts';
 
 interface DataFile {
   /** As findings name it. */
@@ -16,8 +17,7 @@ interface DataFile {
 }
 
 /**
- * Checks the policies' data files against schemas/policy-data.json and schemas/policy-tables.json: shapes, and that names
- * refer to something. Files are YAML or JSON; findings point at the line of the value. `names` are relative to `policies`.
+ * Checks the policies' data files: their shape by schemas/policy-data.json, and that names refer to something. Files are YAML or JSON; findings point at the line of the value. `names` are relative to `policies`.
  */
 export const checkData = async (policies: string, names: readonly string[]): Promise<Finding[]> => {
   const findings: Finding[] = [];
@@ -30,17 +30,28 @@ export const checkData = async (policies: string, names: readonly string[]): Pro
     insert(data, file.path, file.document.toJS({ maxAliasCount: 100 }));
   }
   if (files.length === 0) return findings;
-  const ajv = createAjv(data);
-  for (const schema of ['policy-data', 'policy-tables']) {
-    const text = readFileSync(new URL(`../../schemas/${schema}.json`, import.meta.url), 'utf8');
-    const validate = ajv.compile(JSON.parse(text) as object);
-    if (validate(data)) continue;
+  const ajv = new Ajv({ strict: true, strictTypes: false, allErrors: true, verbose: true });
+  (formats as unknown as (instance: Ajv) => void)(ajv);
+  const validate = ajv.compile(JSON.parse(readFileSync(SCHEMA, 'utf8')) as object);
+  if (!validate(data)) {
     for (const error of validate.errors ?? []) {
-      if (error.keyword !== 'propertyNames') findings.push(locate(error, files, policies));
+      const again = error.keyword === 'propertyNames'; // its cause is reported too
+      if (!again) findings.push({ ...locate(pathOf(error), files, policies), check: 'data', ...describeError(error) });
     }
+  }
+  for (const { path, name, table } of danglingReferences(data)) {
+    const why = `${path.join('.')}: ${JSON.stringify(name)} is not in ${table}`;
+    findings.push({
+      ...locate(path, files, policies),
+      check: 'reference',
+      why,
+      fix: `use a name of ${table}, or add it there`,
+    });
   }
   return findings;
 };
+
+const SCHEMA = new URL('../../schemas/policy-data.json', import.meta.url);
 
 const readDataFile = async (policies: string, name: string, findings: Finding[]): Promise<DataFile | undefined> => {
   const file = `${basename(policies)}/${name}`;
@@ -69,91 +80,56 @@ const insert = (data: Record<string, unknown>, path: readonly string[], value: u
   }
 };
 
-const tableKeys = (data: Readonly<Record<string, unknown>>, table: string): string[] => {
-  const rows = (data[table] ?? {}) as Record<string, { upstreams?: object }>;
-  return Object.keys(rows);
+const pathOf = ({ instancePath, propertyName, params }: ErrorObject): string[] => {
+  const path = instancePath.split('/').slice(1);
+  const subject = propertyName ?? (params.additionalProperty as string | undefined);
+  const plain = path.map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'));
+  return subject === undefined ? plain : [...plain, subject];
 };
 
-/** Names of upstreams are those that serve a model: where they are is the operator's configuration. */
-const upstreamNames = (data: Readonly<Record<string, unknown>>): string[] => {
-  const models = Object.values((data.models ?? {}) as Record<string, { upstreams?: object } | null>);
-  return [...new Set(models.flatMap((model) => Object.keys(model?.upstreams ?? {})))];
-};
-
-const createAjv = (data: Readonly<Record<string, unknown>>): Ajv => {
-  const ajv = new Ajv({ strict: true, strictTypes: false, allErrors: true, verbose: true });
-  (formats as unknown as (instance: Ajv) => void)(ajv);
-  ajv.addKeyword({
-    keyword: 'refersTo',
-    type: 'string',
-    schemaType: 'string',
-    errors: false,
-    validate: (table: string, name: string) =>
-      (table === 'upstreams' ? upstreamNames(data) : tableKeys(data, table)).includes(name),
-  });
-  ajv.addKeyword({
-    keyword: 'servedBy',
-    type: 'object',
-    errors: false,
-    validate: (_: unknown, { model, upstream }: { model?: string; upstream?: string }) => {
-      const row = (data.models as Record<string, { upstreams?: object }> | undefined)?.[model ?? ''];
-      return row === undefined || Object.hasOwn(row.upstreams ?? {}, upstream ?? '');
-    },
-  });
-  return ajv;
-};
-
-const locate = (error: ErrorObject, files: readonly DataFile[], policies: string): Finding => {
-  const path = error.instancePath
-    .split('/')
-    .slice(1)
-    .map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'));
-  const subject = error.propertyName ?? (error.params.additionalProperty as string | undefined);
-  const full = subject === undefined ? path : [...path, subject];
-  const told = { check: 'data', why: `${full.join('.') || 'the data'}: ${reasonOf(error)}`, fix: fixOf(error) };
+/** The line to edit. Where two files make one table, it is in the one that has more of the path. */
+const locate = (path: readonly string[], files: readonly DataFile[], policies: string): Place => {
+  let best: { depth: number; place: Place } = { depth: -1, place: { file: basename(policies), line: 0 } };
   for (const file of files) {
-    if (!file.path.every((part, index) => full[index] === part)) continue;
-    const offset = offsetOf(file.document, full.slice(file.path.length));
+    if (!file.path.every((part, index) => path[index] === part)) continue;
+    const { offset, depth } = offsetOf(file.document, path.slice(file.path.length));
+    if (depth + file.path.length <= best.depth) continue;
     const { line, col } = file.lines.linePos(offset);
-    return { file: file.file, line, column: col, ...told };
+    best = { depth: depth + file.path.length, place: { file: file.file, line, column: col } };
   }
-  return { file: basename(policies), line: 0, ...told };
+  return best.place;
 };
 
-const reasonOf = ({ keyword, params, data, message, schema, propertyName }: ErrorObject): string => {
-  if (keyword === 'refersTo') return `${JSON.stringify(propertyName ?? data)} is not in the table ${schema as string}`;
-  if (keyword === 'servedBy') return 'this upstream does not serve this model';
-  if (keyword === 'enum')
-    return `must be one of ${(params.allowedValues as unknown[]).map((value) => JSON.stringify(value)).join(', ')}`;
-  if (keyword === 'additionalProperties') return 'unknown field';
-  return message ?? keyword;
-};
+type Place = Pick<Finding, 'file' | 'line' | 'column'>;
 
-const fixOf = ({ keyword, params, parentSchema, schema }: ErrorObject): string => {
-  if (keyword === 'refersTo') return `use a name of ${schema as string}, or add it there`;
-  if (keyword === 'servedBy') return "name one of the model's upstreams";
+const describeError = (error: ErrorObject): Pick<Finding, 'why' | 'fix'> => {
+  const { keyword, params, message, parentSchema } = error;
+  const at = pathOf(error).join('.') || 'the data';
+  if (keyword === 'enum') {
+    const allowed = (params.allowedValues as unknown[]).map((value) => JSON.stringify(value)).join(', ');
+    return { why: `${at}: not one of the known values`, fix: `use one of ${allowed}` };
+  }
   if (keyword === 'additionalProperties') {
-    return `known fields: ${Object.keys((parentSchema?.properties ?? {}) as object).join(', ')}`;
+    const fields = Object.keys((parentSchema?.properties ?? {}) as object).join(', ');
+    return { why: `${at}: unknown field`, fix: `known fields: ${fields}` };
   }
-  if (keyword === 'required') return `add ${params.missingProperty as string}`;
-  return 'see schemas/policy-data.json and schemas/policy-tables.json';
+  if (keyword === 'required') return { why: `${at}: ${message}`, fix: `add ${params.missingProperty as string}` };
+  return { why: `${at}: ${message ?? keyword}`, fix: 'see schemas/policy-data.json' };
 };
 
 /** Where the deepest known part of a path begins: at its key in a map, so that the line is the one to edit. */
-const offsetOf = (document: Document, path: readonly string[]): number => {
+const offsetOf = (document: Document, path: readonly string[]): { offset: number; depth: number } => {
   let node: unknown = document.contents;
   let offset = 0;
-  for (const part of path) {
+  for (const [depth, part] of path.entries()) {
     if (isAlias(node)) node = node.resolve(document);
-    if (isMap(node)) {
-      const pair = node.items.find((item) => isPair(item) && isScalar(item.key) && String(item.key.value) === part);
-      if (pair === undefined) return offset;
-      offset = (pair.key as { range?: [number, number, number] }).range?.[0] ?? offset;
-      node = pair.value;
-    } else {
-      node = (node as { items?: unknown[] } | null)?.items?.[Number(part)];
-      offset = (node as { range?: [number, number, number] } | undefined)?.range?.[0] ?? offset;
-    }
+    const pair = isMap(node)
+      ? node.items.find((item) => isPair(item) && isScalar(item.key) && String(item.key.value) === part)
+      : undefined;
+    const next = isMap(node) ? pair?.key : (node as { items?: unknown[] } | null)?.items?.[Number(part)];
+    if (next === undefined) return { offset, depth };
+    offset = (next as { range?: [number, number, number] }).range?.[0] ?? offset;
+    node = pair === undefined ? next : pair.value;
   }
-  return offset;
+  return { offset, depth: path.length };
 };

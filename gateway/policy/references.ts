@@ -1,0 +1,70 @@
+/**
+ * Where the policies' data name something of another table. A path's `*` stands for any key or index; a path that ends in
+ * `{key}` speaks of the keys of the map before it, any other of the value. `upstreams` are those that serve a model: where
+ * they are is the operator's configuration.
+ */
+const REFERENCES: readonly (readonly [path: string, table: string])[] = [
+  ['organizations.*.tier', 'tiers'],
+  ['organizations.*.default_workflow', 'workflows'],
+  ['organizations.*.workflows.{key}', 'workflows'],
+  ['organizations.*.upstreams.{key}', 'upstreams'],
+  ['organizations.*.teams.*.tier', 'tiers'],
+  ['roles.*.uninspected.*.{key}', 'upstreams'],
+  ['workflows.*.roles.{key}', 'roles'],
+  ['routing.pools.*.*.model', 'models'],
+  ['routing.pools.*.*.upstream', 'upstreams'],
+];
+
+/** A name that refers to nothing. */
+export interface DanglingReference {
+  path: string[];
+  name: string;
+  /** The table that does not have it; for a candidate, the model that the upstream does not serve. */
+  table: string;
+}
+
+type Table = Readonly<Record<string, unknown>>;
+
+/** The names in the data that refer to nothing, and candidates whose upstream does not serve their model. */
+export const danglingReferences = (data: Table): DanglingReference[] => {
+  const dangling: DanglingReference[] = [];
+  const known = (table: string): Set<string> =>
+    new Set(
+      table === 'upstreams'
+        ? Object.values(tableOf(data.models)).flatMap(upstreamsOf)
+        : Object.keys(tableOf(data[table])),
+    );
+  for (const [pattern, table] of REFERENCES) {
+    const names = known(table);
+    for (const { path, name } of select(data, pattern.split('.'), [])) {
+      if (!names.has(name)) dangling.push({ path, name, table });
+    }
+  }
+  for (const [pool, candidates] of Object.entries(tableOf(tableOf(data.routing).pools))) {
+    if (!Array.isArray(candidates)) continue;
+    for (const [index, candidate] of candidates.entries()) {
+      const { model, upstream } = tableOf(candidate);
+      const row = tableOf(data.models)[String(model)];
+      if (row === undefined || upstreamsOf(row).includes(String(upstream))) continue;
+      const path = ['routing', 'pools', pool, String(index), 'upstream'];
+      dangling.push({ path, name: String(upstream), table: `models.${String(model)}.upstreams` });
+    }
+  }
+  return dangling;
+};
+
+const select = (
+  value: unknown,
+  pattern: readonly string[],
+  path: readonly string[],
+): { path: string[]; name: string }[] => {
+  const [part, ...rest] = pattern;
+  if (part === undefined) return typeof value === 'string' ? [{ path: [...path], name: value }] : [];
+  if (part === '{key}') return Object.keys(tableOf(value)).map((name) => ({ path: [...path, name], name }));
+  const keys = part === '*' ? Object.keys(tableOf(value)) : [part];
+  return keys.flatMap((key) => select(tableOf(value)[key], rest, [...path, key]));
+};
+
+const upstreamsOf = (model: unknown): string[] => Object.keys(tableOf(tableOf(model).upstreams));
+
+const tableOf = (value: unknown): Table => (typeof value === 'object' && value !== null ? (value as Table) : {});
