@@ -69,11 +69,13 @@ export const followLog = async (
   port.close();
 };
 
-/** Changes whenever a record was added: the newest segment's name and size. */
+/** Changes whenever a record was added: the newest segment's name, size and time (a segment may be allocated ahead). */
 const markOf = async (segments: string): Promise<string> => {
   try {
     const newest = (await readdir(segments)).sort().at(-1);
-    return newest === undefined ? '' : `${newest} ${(await stat(join(segments, newest))).size}`;
+    if (newest === undefined) return '';
+    const { size, mtimeMs } = await stat(join(segments, newest));
+    return `${newest} ${size} ${mtimeMs}`;
   } catch (error) {
     if ((error as { code?: string }).code === 'ENOENT') return '';
     throw error;
