@@ -2,10 +2,13 @@ import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { Ajv, type ErrorObject } from 'ajv';
-import formats from 'ajv-formats';
+import addFormats from 'ajv-formats';
 import { type Document, isAlias, isMap, isPair, isScalar, LineCounter, parseDocument } from 'yaml';
 import type { Finding } from './finding.ts';
 import { danglingReferences } from './references.ts';
+
+// The package is CommonJS: under some loaders its function is the module, under others a member.
+const formats = addFormats as unknown as { default?: (ajv: Ajv) => void } & ((ajv: Ajv) => void);
 
 interface DataFile {
   /** As findings name it. */
@@ -31,7 +34,7 @@ export const checkData = async (policies: string, names: readonly string[]): Pro
   }
   if (files.length === 0) return findings;
   const ajv = new Ajv({ strict: true, strictTypes: false, allErrors: true, verbose: true });
-  (formats as unknown as (instance: Ajv) => void)(ajv);
+  (formats.default ?? formats)(ajv);
   const validate = ajv.compile(JSON.parse(readFileSync(SCHEMA, 'utf8')) as object);
   if (!validate(data)) {
     for (const error of validate.errors ?? []) {

@@ -1,26 +1,15 @@
-import { readFileSync } from 'node:fs';
-import { Ajv, type ValidateFunction } from 'ajv';
-import formats from 'ajv-formats';
-import type { Decision, Input, Manifest, PolicyData, Rollout } from '../types.gen.ts';
-
-const ajv = new Ajv({ strict: true, allowUnionTypes: true, allErrors: false, validateFormats: true });
-// The plugin's types know only CommonJS; at run time the function is the module itself.
-(formats as unknown as (instance: Ajv) => void)(ajv);
-
-const schema = (name: string): object =>
-  JSON.parse(readFileSync(new URL(`../../schemas/${name}.json`, import.meta.url), 'utf8')) as object;
-
-const compiled = <T>(name: string): ValidateFunction<T> => ajv.compile<T>(schema(name));
+import { readSchema, type Validator, validator } from '../schema.ts';
+import type { Decision, Manifest, PolicyData, Rollout, Scenario } from '../types.gen.ts';
 
 /** Compiled once, at load: decisions are checked on the hot path. */
-export const isDecision: ValidateFunction<Decision> = compiled<Decision>('decision');
-export const isInput: ValidateFunction<Input> = compiled<Input>('input');
-const isManifest = compiled<Manifest>('manifest');
-const isPolicyData = compiled<PolicyData>('policy-data');
-const isRollout = compiled<Rollout>('rollout');
+export const isDecision: Validator<Decision> = validator<Decision>(readSchema('decision'));
+const isManifest: Validator<Manifest> = validator<Manifest>(readSchema('manifest'));
+const isPolicyData: Validator<PolicyData> = validator<PolicyData>(readSchema('policy-data'));
+const isRollout: Validator<Rollout> = validator<Rollout>(readSchema('rollout'));
+const isScenario: Validator<Scenario> = validator<Scenario>(readSchema('scenario'));
 
 /** The first thing that is wrong, such as `/route/mirror must be null`. */
-export const firstError = (validate: ValidateFunction): string => {
+export const firstError = (validate: Validator<unknown>): string => {
   const error = validate.errors?.[0];
   if (error === undefined) return 'unknown';
   const extra = 'additionalProperty' in error.params ? ` (${JSON.stringify(error.params.additionalProperty)})` : '';
@@ -40,4 +29,9 @@ export function checkPolicyData(value: unknown): asserts value is PolicyData {
 /** Throws unless `value` is a rollout of schemas/rollout.json. */
 export function checkRollout(value: unknown): asserts value is Rollout {
   if (!isRollout(value)) throw new Error(`rollout.yaml: ${firstError(isRollout)}`);
+}
+
+/** Throws unless `value` is a scenario of schemas/scenario.json. */
+export function checkScenario(value: unknown): asserts value is Scenario {
+  if (!isScenario(value)) throw new Error(`not a scenario: ${firstError(isScenario)}`);
 }
