@@ -75,9 +75,10 @@ async function* loadBatches(
   };
   try {
     for await (const entry of read(home, cursor === '' ? {} : { from: JSON.parse(cursor) as never })) {
+      // Throws on a record that is no outcome to add up: then the place must stay in front of it.
+      if (entry.record.kind === 'outcome') entries.push(usageEntryOf(entry.record));
       next = entry.next;
       records++;
-      if (entry.record.kind === 'outcome') entries.push(usageEntryOf(entry.record));
       if (entries.length >= batchRows || records >= BATCH_RECORDS) yield await flush();
     }
   } catch (error) {

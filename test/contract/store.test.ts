@@ -1,0 +1,439 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { type Database, openDatabase } from '../../gateway/store/database.ts';
+import { parseDimensions } from '../../gateway/store/dimensions.ts';
+import { createKey, type KeyGrant, listKeys, revokeKey, rotateKey } from '../../gateway/store/keys.ts';
+import { catchUpLedger, forgetLedger } from '../../gateway/store/ledger.ts';
+import { openKeyStore } from '../../gateway/store/open-key-store.ts';
+import { spentSince } from '../../gateway/store/spend-history.ts';
+import { queryUsage } from '../../gateway/store/usage.ts';
+import type { AuditRecord } from '../../gateway/types.gen.ts';
+import { outcome, readerOf } from '../support/outcomes.ts';
+
+/** Every implementation of the seam. `open` may be called several times for one home: those share their data. */
+const STORES: readonly { name: string; open: (home: string) => Promise<Database> }[] = [
+  { name: 'SQLite', open: openDatabase },
+];
+
+const NOW = Date.UTC(2026, 10, 24, 12);
+const PEPPER = new Uint8Array(32).fill(7);
+const NOVEMBER = { firstDay: '2026-11-01', lastDay: '2026-11-30' };
+const grant = (fields: Partial<KeyGrant> = {}): KeyGrant => ({
+  org: 'acme',
+  team: 'math',
+  user: 'ann',
+  roles: ['student'],
+  groups: ['cs'],
+  workflows: ['tutor'],
+  ...fields,
+});
+
+for (const { name, open } of STORES) {
+  describe(`the ${name} store`, () => {
+    let home: string;
+    let store: Database;
+    beforeEach(async () => {
+      home = await mkdtemp(join(tmpdir(), 'aegis-store-'));
+      store = await open(home);
+    });
+    afterEach(async () => {
+      await store.close();
+      await rm(home, { recursive: true });
+    });
+
+    const load = (records: readonly AuditRecord[], batchRows?: number): Promise<number> =>
+      catchUpLedger(store.db, home, readerOf(records), batchRows === undefined ? {} : { batchRows });
+    const report = async (by: string, range = NOVEMBER) => await queryUsage(store.db, parseDimensions(by), range);
+
+    describe('keys', () => {
+      test('a key is found by its secret and stands for its caller', async () => {
+        const { secret, key } = await createKey(store.db, PEPPER, grant());
+        const keys = await openKeyStore(store.db, PEPPER);
+        expect(keys.find(secret, NOW)).toEqual({
+          kind: 'key',
+          id: key.id,
+          ...grant(),
+          scopes: [],
+          claims: {},
+        });
+        expect(keys.find(`${secret}x`, NOW)).toBeUndefined();
+        expect(keys.find('', NOW)).toBeUndefined();
+        await keys.close();
+      });
+
+      test('no secret and no plain hash of one is in the database', async () => {
+        const { secret } = await createKey(store.db, PEPPER, grant());
+        const stored = JSON.stringify(await store.db.selectFrom('keys').selectAll().execute());
+        expect(stored).not.toContain(secret);
+        expect(stored).not.toContain(secret.slice(20));
+      });
+
+      test('a key works until the moment it expires', async () => {
+        const { secret } = await createKey(store.db, PEPPER, grant(), { now: NOW, expiresMs: NOW + 1_000 });
+        const keys = await openKeyStore(store.db, PEPPER);
+        expect(keys.find(secret, NOW + 999)).toBeDefined();
+        expect(keys.find(secret, NOW + 1_000)).toBeUndefined();
+        await keys.close();
+      });
+
+      test('a key revoked over another connection is dead after a refresh', async () => {
+        const { secret, key } = await createKey(store.db, PEPPER, grant());
+        const keys = await openKeyStore(store.db, PEPPER, { refreshMs: 20 });
+        expect(keys.find(secret, NOW)).toBeDefined();
+        const other = await open(home);
+        await revokeKey(other.db, key.id);
+        await other.close();
+        while (keys.find(secret, NOW) !== undefined) await new Promise((resolve) => setTimeout(resolve, 5));
+        await keys.close();
+      });
+
+      test('a new key is found after a refresh', async () => {
+        const keys = await openKeyStore(store.db, PEPPER, { refreshMs: 3_600_000 });
+        const { secret } = await createKey(store.db, PEPPER, grant());
+        expect(keys.find(secret, NOW)).toBeUndefined();
+        await keys.refresh();
+        expect(keys.find(secret, NOW)).toBeDefined();
+        await keys.close();
+      });
+
+      test('a rotated key and its successor overlap for as long as was asked', async () => {
+        const old = await createKey(store.db, PEPPER, grant(), { now: NOW });
+        const made = await rotateKey(store.db, PEPPER, old.key.id, { now: NOW, overlapMs: 5_000 });
+        expect(made.key).toMatchObject({ ...grant(), rotatedFrom: old.key.id, expiresMs: null });
+        const keys = await openKeyStore(store.db, PEPPER);
+        expect(keys.find(old.secret, NOW + 4_999)?.id).toBe(old.key.id);
+        expect(keys.find(old.secret, NOW + 5_000)).toBeUndefined();
+        expect(keys.find(made.secret, NOW + 5_000)?.id).toBe(made.key.id);
+        await keys.close();
+      });
+
+      test('rotation never gives a key a longer life, and a dead key cannot be rotated', async () => {
+        const { key } = await createKey(store.db, PEPPER, grant(), { now: NOW, expiresMs: NOW + 1_000 });
+        const made = await rotateKey(store.db, PEPPER, key.id, { now: NOW, overlapMs: 9_000 });
+        expect(made.key.expiresMs).toBe(NOW + 1_000);
+        expect((await listKeys(store.db)).map(({ expiresMs }) => expiresMs)).toEqual([NOW + 1_000, NOW + 1_000]);
+        await expect(rotateKey(store.db, PEPPER, key.id, { now: NOW + 1_000 })).rejects.toMatchObject({
+          code: 'expired_key',
+        });
+        await revokeKey(store.db, made.key.id, NOW);
+        await expect(rotateKey(store.db, PEPPER, made.key.id, { now: NOW })).rejects.toMatchObject({
+          code: 'revoked_key',
+        });
+        await expect(rotateKey(store.db, PEPPER, 'key_none')).rejects.toMatchObject({ code: 'unknown_key' });
+      });
+
+      test('revoking twice keeps the first time', async () => {
+        const { key } = await createKey(store.db, PEPPER, grant(), { now: NOW });
+        await revokeKey(store.db, key.id, NOW + 1);
+        expect((await revokeKey(store.db, key.id, NOW + 2)).revokedMs).toBe(NOW + 1);
+      });
+
+      test('keys that no request could use are not made', async () => {
+        const bad: Partial<KeyGrant>[] = [
+          { org: '' },
+          { org: 'a/b' },
+          { team: 'x'.repeat(129) },
+          { user: 'a\u0000b' },
+          { user: '\ud800' },
+          { roles: Array.from({ length: 33 }, (_, i) => `r${i}`) },
+          { workflows: ['w'.repeat(65)] },
+        ];
+        for (const fields of bad) {
+          await expect(createKey(store.db, PEPPER, grant(fields))).rejects.toMatchObject({ code: 'invalid_key' });
+        }
+        await expect(createKey(store.db, PEPPER, grant(), { now: NOW, expiresMs: NOW })).rejects.toMatchObject({
+          code: 'invalid_key',
+        });
+        expect(await listKeys(store.db)).toEqual([]);
+      });
+
+      test('another pepper is refused instead of finding no key', async () => {
+        await createKey(store.db, PEPPER, grant());
+        await expect(openKeyStore(store.db, new Uint8Array(32).fill(8))).rejects.toThrow('pepper');
+      });
+
+      test('a caller cannot be changed by one of its requests', async () => {
+        const { secret } = await createKey(store.db, PEPPER, grant());
+        const keys = await openKeyStore(store.db, PEPPER);
+        expect(() => keys.find(secret, NOW)?.roles.push('admin')).toThrow(TypeError);
+        await keys.close();
+      });
+    });
+
+    describe('ledger', () => {
+      const records: AuditRecord[] = [
+        outcome('a', {
+          microUsd: 100,
+          usage: { input: 10, cache_read: 20, cache_write: 3, cache_write_1h: 4, output: 5, reasoning: 6 },
+        }),
+        outcome('b', { microUsd: 50, caller: { user: 'bob' }, usage: { input: 1, source: 'estimated' } }),
+        outcome('c', {
+          outcome: 'denied',
+          status: 403,
+          error: 'policy_denied',
+          model: null,
+          upstream: null,
+          attempts: [],
+        }),
+        outcome('d', {
+          outcome: 'limited',
+          status: 429,
+          error: 'rate_limited',
+          model: null,
+          upstream: null,
+          attempts: [],
+        }),
+        outcome('e', { outcome: 'failed', status: 502, error: 'upstream_error', model: null, upstream: null }),
+        outcome('f', {
+          outcome: 'rejected',
+          status: 401,
+          error: 'invalid_credential',
+          caller: null,
+          model: null,
+          upstream: null,
+        }),
+        outcome('g', { outcome: 'aborted', status: 499, microUsd: 7 }),
+        { kind: 'event', time: '2026-11-24T12:00:00.000Z', event: 'start', detail: {} },
+      ];
+
+      test('sums are those of the outcomes, tokens in disjoint classes', async () => {
+        expect(await load(records)).toBe(7);
+        const { total, groups } = await report('org');
+        expect(total).toMatchObject({
+          requests: 7,
+          ok: 2,
+          denied: 1,
+          limited: 1,
+          rejected: 1,
+          aborted: 1,
+          errors: 1,
+          estimated: 1,
+          input_tokens: 11,
+          cache_read_tokens: 20,
+          cache_write_tokens: 3,
+          cache_write_1h_tokens: 4,
+          output_tokens: 5,
+          reasoning_tokens: 6,
+          cost_micro_usd: 157,
+        });
+        expect(groups.map(({ keys, requests }) => [keys, requests])).toEqual([
+          [['acme'], 6],
+          [[''], 1],
+        ]);
+      });
+
+      test('loading twice, or a log that repeats a request, counts it once', async () => {
+        await load(records);
+        const before = await report('org,team,user,model,day');
+        expect(await load(records)).toBe(0);
+        const again = [...records, records[0]!, { ...outcome('a'), cost: { micro_usd: 9_999, price_version: null } }];
+        expect(await load(again)).toBe(0);
+        expect(await report('org,team,user,model,day')).toEqual(before);
+      });
+
+      test('a loader that another one overtakes goes on behind it and counts nothing twice', async () => {
+        const many = Array.from({ length: 300 }, (_, i) => outcome(`r${i}`, { microUsd: 1 }));
+        const whole = readerOf(many);
+        const other = await open(home);
+        let overtaken = 0;
+        const loaded = await catchUpLedger(
+          store.db,
+          home,
+          async function* (folder, options) {
+            let seen = 0;
+            for await (const entry of whole(folder, options)) {
+              if (++seen === 15)
+                overtaken += await catchUpLedger(other.db, home, readerOf(many.slice(0, 42)), { batchRows: 11 });
+              yield entry;
+            }
+          },
+          { batchRows: 7 },
+        );
+        await other.close();
+        expect(overtaken).toBe(42 - 14);
+        expect(loaded + overtaken).toBe(300);
+        expect((await report('user')).total).toMatchObject({ requests: 300, cost_micro_usd: 300 });
+      });
+
+      test('a reader that fails in between leaves whole batches, and the next load goes on behind them', async () => {
+        const many = Array.from({ length: 25 }, (_, i) => outcome(`r${i}`, { microUsd: i }));
+        const whole = readerOf(many);
+        let seen = 0;
+        await expect(
+          catchUpLedger(
+            store.db,
+            home,
+            async function* (folder, options) {
+              for await (const entry of whole(folder, options)) {
+                if (seen++ === 17) throw new Error('the disk is gone');
+                yield entry;
+              }
+            },
+            { batchRows: 10 },
+          ),
+        ).rejects.toThrow('the disk is gone');
+        expect((await report('org')).total.requests).toBe(17);
+        expect(await load(many, 10)).toBe(8);
+        expect((await report('org')).total).toMatchObject({ requests: 25, cost_micro_usd: 300 });
+      });
+
+      test('a batch that cannot be written leaves neither rows nor sums nor a moved place', async () => {
+        const poisoned = [outcome('a', { microUsd: 5 }), outcome('b', { time: null as unknown as string })];
+        await expect(load(poisoned, 1)).rejects.toThrow(RangeError);
+        expect((await report('org')).total.cost_micro_usd).toBe(5);
+        for (const microUsd of [-1, 0.5, 2 ** 53]) {
+          await expect(load([outcome('a'), outcome('b', { microUsd })])).rejects.toThrow(RangeError);
+        }
+        expect(await load([outcome('a'), outcome('b', { microUsd: 3 })])).toBe(1);
+      });
+
+      test('a ledger that was lost is rebuilt the same from the log', async () => {
+        await load(records, 3);
+        const by = 'org,team,user,key,use_case,workflow,model,upstream,day,tag:course';
+        const before = await report(by);
+        await forgetLedger(store.db);
+        expect((await report(by)).total.requests).toBe(0);
+        expect(await load(records, 2)).toBe(7);
+        expect(await report(by)).toEqual(before);
+      });
+
+      test('a position that is not of this log starts anew and counts nothing twice', async () => {
+        await load(records);
+        const whole = readerOf(records);
+        const added = await catchUpLedger(store.db, home, async function* (folder, options) {
+          if ('from' in options) throw Object.assign(new Error('stale'), { name: 'StalePositionError' });
+          yield* whole(folder, options);
+        });
+        expect(added).toBe(0);
+        expect((await report('org')).total.requests).toBe(7);
+      });
+    });
+
+    describe('reports', () => {
+      test('names with quotes, percent signs and SQL are names', async () => {
+        const names = [`O'Brien`, '"; drop table usage; --', '%', '_', '\\', `a'||'b`, 'ünï ☃', '=1+1'];
+        await load(names.map((user, i) => outcome(`r${i}`, { caller: { user }, purpose: { tags: { "it's": user } } })));
+        expect((await report('user')).groups.map(({ keys }) => keys[1]).sort()).toEqual([...names].sort());
+        expect((await report(`tag:it's`)).groups.map(({ keys }) => keys[0]).sort()).toEqual([...names].sort());
+        for (const user of names) expect(spentSince(store, 'user', `acme/${user}`, 0, NOW)).toBe(0);
+      });
+
+      test('teams of two organisations with one name are two rows', async () => {
+        await load([outcome('a'), outcome('b', { caller: { org: 'other' } })]);
+        expect((await report('team')).groups.map(({ keys }) => keys)).toEqual([
+          ['acme', 'math'],
+          ['other', 'math'],
+        ]);
+      });
+
+      test('a tag groups requests, those without it included, and two tags do so together', async () => {
+        const tagged = (id: string, tags: Record<string, string>, microUsd: number) =>
+          outcome(id, { purpose: { tags }, microUsd });
+        await load([
+          tagged('a', { course: 'CS101', institution: 'MIT' }, 1),
+          tagged('b', { institution: 'MIT', course: 'CS101' }, 2),
+          tagged('c', { course: 'CS102' }, 4),
+          tagged('d', {}, 8),
+        ]);
+        const costs = async (by: string) =>
+          (await report(by)).groups.map(({ keys, cost_micro_usd }) => [...keys, cost_micro_usd]);
+        expect(await costs('tag:course')).toEqual([
+          ['', 8],
+          ['CS102', 4],
+          ['CS101', 3],
+        ]);
+        expect(await costs('tag:course,tag:institution')).toEqual([
+          ['', '', 8],
+          ['CS102', '', 4],
+          ['CS101', 'MIT', 3],
+        ]);
+      });
+
+      test('every range has the same sums by user, by day and in total', async () => {
+        const days = ['2026-09-30', '2026-10-01', '2026-10-31', '2026-11-01', '2026-11-30', '2026-12-01', '2026-12-15'];
+        await load(days.map((day, i) => outcome(`r${i}`, { time: `${day}T23:59:59.999Z`, microUsd: 10 ** i })));
+        const edges = [...days, '2026-10-02', '2026-11-15'].sort();
+        for (const firstDay of edges) {
+          for (const lastDay of edges.filter((day) => day >= firstDay)) {
+            const expected = days.reduce((sum, day, i) => sum + (day >= firstDay && day <= lastDay ? 10 ** i : 0), 0);
+            const totals = [];
+            for (const by of ['', 'user', 'key', 'day', 'user,day']) {
+              totals.push((await report(by, { firstDay, lastDay })).total.cost_micro_usd);
+            }
+            expect(totals).toEqual(totals.map(() => expected));
+          }
+        }
+      });
+
+      test('percentiles are of answered requests and right to within a factor of 1.5', async () => {
+        const durations = Array.from({ length: 200 }, (_, i) => 20 + i * 37);
+        const denied = Array.from({ length: 500 }, (_, i) => outcome(`d${i}`, { outcome: 'denied', duration_ms: 1 }));
+        await load([...denied, ...durations.map((duration_ms, i) => outcome(`r${i}`, { duration_ms }))]);
+        const { total } = await report('org');
+        for (const [share, found] of [
+          [0.5, total.p50Ms],
+          [0.95, total.p95Ms],
+        ] as const) {
+          const exact = durations[Math.ceil(share * durations.length) - 1]!;
+          expect(found! / exact).toBeGreaterThan(1 / 1.5);
+          expect(found! / exact).toBeLessThan(1.5);
+        }
+      });
+    });
+
+    describe('spend history', () => {
+      test('each scope finds its own spend by the subjects that policies use', async () => {
+        const caller = { id: 'key_9', org: 'acme', team: 'math', user: 'ann', groups: ['cs', 'night'] };
+        await load([
+          outcome('a', { microUsd: 1, caller, purpose: { tags: { course: 'a=b/c' } } }),
+          outcome('b', { microUsd: 2, caller: { ...caller, org: 'other' }, purpose: { tags: { course: 'a=b/c' } } }),
+          outcome('c', {
+            microUsd: 4,
+            caller: { team: 't', user: 'u', id: 'key_8' },
+            purpose: { workflow: 'w', use_case: 'x' },
+          }),
+        ]);
+        const spent = (scope: Parameters<typeof spentSince>[1], subject: string) =>
+          spentSince(store, scope, subject, Date.UTC(2026, 10, 1), Date.UTC(2026, 11, 1));
+        expect(spent('org', 'acme')).toBe(5);
+        expect(spent('key', 'key_9')).toBe(3);
+        expect(spent('team', 'acme/math')).toBe(1);
+        expect(spent('user', 'acme/u')).toBe(4);
+        expect(spent('group', 'acme/night')).toBe(1);
+        expect(spent('workflow', 'acme/w')).toBe(4);
+        expect(spent('use_case', 'acme/homework')).toBe(1);
+        expect(spent('tag', 'acme/course=a=b/c')).toBe(1);
+        expect(spent('team', 'acme/none')).toBe(0);
+      });
+
+      test('a subject of another form is an error, because its budget would start anew at each restart', () => {
+        expect(() => spentSince(store, 'team', 'math', 0, 1)).toThrow(RangeError);
+        expect(() => spentSince(store, 'tag', 'acme/course', 0, 1)).toThrow(RangeError);
+      });
+
+      test('bounds fall on any millisecond, as in zones that are not UTC', async () => {
+        const times = [
+          '2026-11-01T18:29:59.999Z',
+          '2026-11-01T18:30:00.000Z',
+          '2026-11-02T00:00:00.000Z',
+          '2026-11-03T18:29:59.999Z',
+          '2026-11-03T18:30:00.000Z',
+        ];
+        await load(times.map((time, i) => outcome(`r${i}`, { time, microUsd: 10 ** i })));
+        for (const [scope, subject] of [
+          ['org', 'acme'],
+          ['key', 'key_1'],
+        ] as const) {
+          const sum = (from: string, to: string) => spentSince(store, scope, subject, Date.parse(from), Date.parse(to));
+          expect(sum('2026-11-01T18:30:00Z', '2026-11-03T18:30:00Z')).toBe(1_110);
+          expect(sum('2026-11-01T00:00:00Z', '2026-11-04T00:00:00Z')).toBe(11_111);
+          expect(sum('2026-11-01T18:30:00Z', '2026-11-01T19:00:00Z')).toBe(10);
+          expect(sum('2026-11-01T18:30:00Z', '2026-11-02T00:00:00Z')).toBe(10);
+          expect(sum('2026-11-02T00:00:00Z', '2026-11-02T00:00:00Z')).toBe(0);
+        }
+      });
+    });
+  });
+}
