@@ -46,9 +46,9 @@ export const estimateTokens = (content: string | readonly string[]): number => {
   if (length <= FULL_CHARACTERS) {
     let sum = 0;
     for (const text of texts) sum += weigh(text, 0, text.length);
-    return Math.ceil(sum);
+    return Math.round(sum);
   }
-  return Math.ceil(sampled(texts, length));
+  return Math.round(sampled(texts, length));
 };
 
 /** Estimated prompt tokens of a conversation. */

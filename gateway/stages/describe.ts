@@ -47,31 +47,77 @@ export const describe = (
   detector: Detector,
 ): Described => {
   const findings = inspect(call.raw, call.scan, detector, call.opaque);
+  const request = {
+    endpoint: call.endpoint,
+    dialect: call.dialect,
+    model: call.model.toWellFormed(),
+    stream: call.stream,
+    max_output_tokens: call.maxOutputTokens,
+    temperature: call.temperature,
+    tools: call.toolNames.map((name) => name.toWellFormed()),
+    response_format: call.responseFormat?.toWellFormed() ?? null,
+  };
+  return { input: inputOf(request, contentOf(call, findings), head, caller, facts), findings };
+};
+
+/** Describes a request that has no body, such as a list of models. Throws as `describe`. */
+export const describeBodiless = (
+  head: DescribedHead & Pick<Head, 'endpoint' | 'dialect'>,
+  caller: Input['caller'],
+  facts: Facts,
+): Input => {
+  const { endpoint, dialect } = head;
+  const request = { endpoint, dialect, model: '', stream: false, max_output_tokens: null, temperature: null };
+  return inputOf({ ...request, tools: [], response_format: null }, NO_CONTENT, head, caller, facts);
+};
+
+const NO_CONTENT: Input['content'] = {
+  messages: 0,
+  bytes: 0,
+  tokens_estimate: 0,
+  modalities: [],
+  languages: [],
+  pii: {},
+  secrets: {},
+  signals: {
+    multiple_choice: false,
+    yes_no: false,
+    question_marks: 0,
+    code: false,
+    math: false,
+    instruction_verbs: 0,
+    turns: 0,
+    words: 0,
+  },
+  complexity: 0,
+  uninspected: [],
+};
+
+const inputOf = (
+  request: Omit<Input['request'], 'id' | 'time' | 'source_ip' | 'headers'>,
+  content: Input['content'],
+  head: DescribedHead,
+  caller: Input['caller'],
+  facts: Facts,
+): Input => {
   const { purpose } = head;
   const input: Input = {
     request: {
       id: head.requestId,
       time: new Date(facts.now()).toISOString(),
-      endpoint: call.endpoint,
-      dialect: call.dialect,
-      model: call.model.toWellFormed(),
-      stream: call.stream,
-      max_output_tokens: call.maxOutputTokens,
-      temperature: call.temperature,
-      tools: call.toolNames.map((name) => name.toWellFormed()),
-      response_format: call.responseFormat?.toWellFormed() ?? null,
+      ...request,
       source_ip: head.sourceIp,
       headers: head.headers as Record<string, string>,
     },
     caller,
     purpose,
-    content: contentOf(call, findings),
+    content,
     spend: facts.spend(caller, purpose).slice(0, MOST_SPEND),
     upstreams: facts.upstreams(),
     bucket: bucketsOf(head, caller, purpose),
   };
   checkBounds(input);
-  return { input, findings };
+  return input;
 };
 
 const contentOf = (call: Call, findings: Findings): Input['content'] => {

@@ -30,9 +30,12 @@ export interface UpstreamFlow {
   abort(): void;
 }
 
+/** Header names in lower case. */
+export type ResponseHeaders = Readonly<Record<string, string | string[] | undefined>>;
+
 /** Receives an answer: `onHead` once, `onData` any number of times, then exactly one of `onEnd` and `onError`. */
 export interface UpstreamHandler {
-  onHead(status: number, headers: Readonly<Record<string, string | string[] | undefined>>): void;
+  onHead(status: number, headers: ResponseHeaders): void;
   onData(chunk: Buffer): void;
   onEnd(): void;
   onError(failure: UpstreamFailure, cause: unknown): void;

@@ -1,0 +1,32 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+
+/** What the control plane tells of the gateway. */
+export interface Health {
+  /** Why the gateway is not ready; empty when it is. */
+  readonly problems: readonly string[];
+  /** Revision and digest of the serving policy; null before the first. */
+  readonly policy: { readonly revision: string; readonly digest: string } | null;
+  readonly upstreams: Readonly<Record<string, unknown>>;
+}
+
+/** The control plane's listener: `/healthz` (the process lives) and `/readyz` (it may be sent requests). */
+export const createControlPlane =
+  (health: () => Health) =>
+  (req: IncomingMessage, res: ServerResponse): void => {
+    const [status, body] = reply(req, health);
+    const text = `${JSON.stringify(body)}\n`;
+    res.writeHead(status, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) });
+    res.end(text);
+  };
+
+const reply = (req: IncomingMessage, health: () => Health): [number, object] => {
+  const path = req.url?.split('?', 1)[0];
+  if (req.method !== 'GET' && req.method !== 'HEAD') return [405, { error: 'only GET' }];
+  if (path === '/healthz') return [200, { status: 'ok' }];
+  if (path === '/readyz') {
+    const { problems, ...rest } = health();
+    const isReady = problems.length === 0;
+    return [isReady ? 200 : 503, { status: isReady ? 'ready' : 'not ready', problems, ...rest }];
+  }
+  return [404, { error: 'not found' }];
+};

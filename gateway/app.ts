@@ -1,0 +1,92 @@
+import Koa from 'koa';
+import { answerError } from './answer-error.ts';
+import { GatewayError } from './errors.ts';
+import { Exchange } from './exchange.ts';
+import type { Gateway } from './gateway.ts';
+import { intentOf } from './outcome.ts';
+import { protocolOf } from './protocol/protocols.ts';
+import { admit, costBound } from './stages/admit.ts';
+import { authenticate } from './stages/authenticate.ts';
+import { candidatesOf } from './stages/candidates.ts';
+import { decide, denial } from './stages/decide.ts';
+import { describe, describeBodiless } from './stages/describe.ts';
+import { forward } from './stages/forward.ts';
+import { mask } from './stages/mask.ts';
+import { answerModels } from './stages/models.ts';
+import { read } from './stages/read.ts';
+import { dialectOf, newIds, receive } from './stages/receive.ts';
+import { respond } from './stages/respond.ts';
+
+/** The data plane as a Koa application. `open` holds the exchanges under way, so that a stop can wait for them. */
+export const createApp = (gw: Gateway, open: Set<Exchange>): Koa => {
+  const app = new Koa();
+  app.use(async (ctx, next) => {
+    const { req, res } = ctx;
+    const x = new Exchange(newIds(), req.socket.remoteAddress ?? '');
+    ctx.state.exchange = x;
+    // The stages write to the response themselves: Koa's own way of streaming costs three times as much.
+    ctx.respond = false;
+    if (gw.isDraining()) res.shouldKeepAlive = false;
+    open.add(x);
+    res.once('close', () => {
+      if (!res.writableFinished) x.abort();
+    });
+    res.on('error', ignore);
+    try {
+      await next();
+    } catch (error) {
+      await answerError(gw, x, dialectOf(req.url ?? '/'), res, error);
+    } finally {
+      open.delete(x);
+    }
+  });
+  app.use(serve(gw));
+  return app;
+};
+
+/** A caller that left shows as `close`; what was on its way to it is nobody's error. */
+const ignore = (): void => {};
+
+/** The way of a request: a line a stage, each product kept. docs/lifecycle.md tells the error exits of each. */
+const serve =
+  (gw: Gateway) =>
+  async (ctx: Koa.Context): Promise<void> => {
+    const { req, res } = ctx;
+    const x: Exchange = ctx.state.exchange;
+    const head = x.keep('head', receive(req, x.ids));
+    const caller = x.keep('caller', authenticate(head, gw.keys, x.receivedAt));
+    if (head.endpoint === 'models') {
+      const { input } = x.keep('described', { input: describeBodiless(head, caller, gw.facts) });
+      return answerModels(gw, x, head, input, servingPolicy(gw, x), res);
+    }
+    const call = x.keep('call', await read(req, head, gw.limits));
+    const policy = servingPolicy(gw, x);
+    const described = describe(call, head, caller, gw.facts, gw.detector);
+    x.keep('described', described);
+    const decision = x.keep('decision', decide(described.input, policy));
+    if (!decision.allow) throw denial(decision);
+
+    const candidates = candidatesOf(call, decision, policy.data, gw.upstreams);
+    const boundMicroUsd = costBound(call, candidates, gw.prices(policy));
+    const { decisionId } = x.ids;
+    x.keep('permit', await admit(decisionId, described.input, decision, boundMicroUsd, gw.limiter, x.receivedAt));
+    const masked = x.keep('masked', mask(call, described, decision, gw.openVault));
+
+    // Nothing goes upstream before this is durable (invariant 1).
+    x.intended = true;
+    await gw.audit.append(intentOf(x, boundMicroUsd), masked.content(candidates[0]!));
+    x.time('intent');
+
+    const { upstreamPath } = protocolOf(call.endpoint);
+    const answer = await forward(x, call, upstreamPath, head.upstreamHeaders, candidates, masked.bodyFor);
+    x.time('forward');
+    await respond(gw, x, call, answer, res);
+  };
+
+/** The policy of this request, taken once. Throws GatewayError `policy_unavailable` before the first activation. */
+const servingPolicy = (gw: Gateway, x: Exchange) => {
+  const policy = gw.policies.current;
+  if (!policy) throw new GatewayError('policy_unavailable', 'No policy bundle is active.');
+  x.policy = policy;
+  return policy;
+};

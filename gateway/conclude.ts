@@ -1,0 +1,39 @@
+import type { AuditContent } from './audit/audit-log.ts';
+import type { Exchange } from './exchange.ts';
+import type { Gateway } from './gateway.ts';
+import { type Ending, outcomeOf } from './outcome.ts';
+import type { PriceTable } from './prices.ts';
+import { totalTokens } from './stages/account.ts';
+import type { Decision } from './types.gen.ts';
+
+/**
+ * Ends an exchange: settles what it reserved and makes its outcome durable, once, whichever way it ended. Resolves when
+ * the last byte may go out. Throws GatewayError `audit_unavailable`; the permit is settled even then.
+ */
+export const conclude = async (gw: Gateway, x: Exchange, ending: Ending, content?: AuditContent): Promise<void> => {
+  if (x.concluded) return;
+  x.concluded = true;
+  const { permit, caller, described } = x.products;
+  if (permit) {
+    gw.limiter.settle(permit.id, { tokens: totalTokens(ending.usage), microUsd: ending.cost.micro_usd }, Date.now());
+  }
+  if (!caller && !gw.strangers.record(x.address)) return;
+  await gw.audit.append(outcomeOf(x, ending), described ? content : undefined);
+};
+
+/** The prices that decide what this exchange costs: those of the policy that decided it. */
+export const pricesOf = (gw: Gateway, x: Exchange): PriceTable => {
+  if (!x.policy) throw new TypeError('an exchange without a policy has no prices');
+  return gw.prices(x.policy);
+};
+
+/** What the audit keeps of an answer: as the upstream sent it (redacted), as the caller got it (full), or nothing. */
+export const contentOf = (
+  decision: Decision | undefined,
+  received: readonly Buffer[],
+  sent: readonly Buffer[],
+): AuditContent | undefined => {
+  if (!decision || decision.audit.content === 'none') return undefined;
+  const chunks = decision.audit.content === 'full' ? sent : received;
+  return { chunks, retentionDays: decision.audit.retention_days };
+};

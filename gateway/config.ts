@@ -1,0 +1,199 @@
+import { readFileSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import { Ajv, type ErrorObject } from 'ajv';
+import { type Document, isMap, isPair, isScalar, isSeq, LineCounter, type Node, parseDocument, visit } from 'yaml';
+import type { Config } from './types.gen.ts';
+
+/** A config with every default filled in and every path absolute. */
+export interface Settings {
+  readonly listen: Address;
+  readonly adminListen: Address;
+  readonly home: string;
+  readonly limits: { readonly bodyBytes: number; readonly depth: number; readonly responseBytes: number };
+  readonly upstreams: readonly UpstreamSettings[];
+  readonly bundles: { readonly source: string; readonly publicKeys: readonly string[]; readonly pollMs: number };
+  readonly checkpointMs: number;
+  readonly logLevel: NonNullable<Config['log_level']>;
+}
+
+export type UpstreamSettings = Config['upstreams'][number];
+
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** What is wrong with a config: every finding at once, each `file:line:column message`. */
+export class ConfigError extends Error {
+  readonly findings: readonly string[];
+
+  constructor(findings: readonly string[]) {
+    super(findings.join('\n'));
+    this.name = 'ConfigError';
+    this.findings = findings;
+  }
+}
+
+const schema = JSON.parse(readFileSync(new URL('../schemas/config.json', import.meta.url), 'utf8'));
+const validate = new Ajv({ allErrors: true, useDefaults: true, strictTypes: false }).compile<Required<Config>>(schema);
+
+/**
+ * Reads aegis.yaml. `${NAME}` is replaced from the environment and fails when unset; `${NAME:-default}` does not.
+ * Throws ConfigError.
+ */
+export const readConfig = (file: string, env: NodeJS.ProcessEnv): Settings => {
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (error) {
+    throw new ConfigError([`${file}: cannot be read: ${(error as { code?: string }).code}`]);
+  }
+  return parseConfig(text, file, env);
+};
+
+/** The same for a text; `file` names it in findings and anchors relative paths. Throws ConfigError. */
+export const parseConfig = (text: string, file: string, env: NodeJS.ProcessEnv): Settings => {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines });
+  const at = (offset: number | undefined) => {
+    const { line, col } = lines.linePos(offset ?? 0);
+    return `${file}:${line}:${col}`;
+  };
+  const findings = document.errors.map((error) => `${at(error.pos[0])} ${error.message.split('\n')[0]}`);
+  if (findings.length === 0) findings.push(...substitute(document, env, at));
+  const value = document.toJS() ?? {};
+  if (findings.length === 0 && !validate(value)) {
+    for (const error of validate.errors ?? []) findings.push(`${at(locate(document, error))} ${describeError(error)}`);
+  }
+  if (findings.length > 0) throw new ConfigError(findings);
+  return settings(value, dirname(resolve(file)), env, (path) => at(locatePath(document, path)));
+};
+
+const VARIABLE = /\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}/g;
+
+const substitute = (document: Document, env: NodeJS.ProcessEnv, at: (offset?: number) => string): string[] => {
+  const findings: string[] = [];
+  visit(document, {
+    Scalar(_, node) {
+      if (typeof node.value !== 'string' || !node.value.includes('${')) return;
+      node.value = node.value.replace(VARIABLE, (_match, name: string, fallback: string | undefined) => {
+        const value = env[name] || fallback;
+        if (value === undefined) findings.push(`${at(node.range?.[0])} the environment variable ${name} is not set`);
+        return value ?? '';
+      });
+    },
+  });
+  return findings;
+};
+
+const settings = (
+  config: Required<Config>,
+  folder: string,
+  env: NodeJS.ProcessEnv,
+  at: (path: string[]) => string,
+): Settings => {
+  const findings: string[] = [];
+  const address = (text: string, path: string[]): Address => {
+    const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:\s]+)):(\d{1,5})$/.exec(text);
+    const port = Number(match?.[3]);
+    if (match && port <= 65535) return { host: (match[1] ?? match[2]) as string, port };
+    findings.push(`${at(path)} ${path.join('.')} must be host:port, not ${JSON.stringify(text)}`);
+    return { host: '', port: 0 };
+  };
+  const seen = new Set<string>();
+  config.upstreams.forEach((upstream, index) => {
+    const path = ['upstreams', String(index)];
+    if (seen.has(upstream.name)) findings.push(`${at([...path, 'name'])} upstream ${upstream.name} is defined twice`);
+    seen.add(upstream.name);
+    if (upstream.kind === 'openai_compatible' && !upstream.base_url) {
+      findings.push(`${at(path)} upstream ${upstream.name} of kind openai_compatible needs a base_url`);
+    }
+    if (['openai', 'anthropic', 'mistral'].includes(upstream.kind) && !upstream.api_key) {
+      findings.push(`${at(path)} upstream ${upstream.name} of kind ${upstream.kind} needs an api_key`);
+    }
+  });
+  const result: Settings = {
+    listen: address(env.AEGIS_LISTEN || config.listen, ['listen']),
+    adminListen: address(env.AEGIS_ADMIN_LISTEN || (config.admin.listen as string), ['admin', 'listen']),
+    home: env.AEGIS_HOME ? resolve(env.AEGIS_HOME) : resolve(folder, config.home),
+    limits: {
+      bodyBytes: config.limits.body_bytes as number,
+      depth: config.limits.depth as number,
+      responseBytes: config.limits.response_bytes as number,
+    },
+    upstreams: config.upstreams,
+    bundles: {
+      source: resolve(folder, config.bundles.source as string),
+      publicKeys: (config.bundles.public_keys as string[]).map((path) => resolve(folder, path)),
+      pollMs: (config.bundles.poll_s as number) * 1000,
+    },
+    checkpointMs: (config.audit.checkpoint_s as number) * 1000,
+    logLevel: config.log_level,
+  };
+  if (findings.length > 0) throw new ConfigError(findings);
+  return result;
+};
+
+const locate = (document: Document, error: ErrorObject): number | undefined => {
+  const path = error.instancePath
+    .split('/')
+    .slice(1)
+    .map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'));
+  const unknown = error.params.additionalProperty as string | undefined;
+  if (unknown !== undefined) {
+    const parent = path.length === 0 ? document.contents : document.getIn(path, true);
+    if (isMap(parent)) {
+      const pair = parent.items.find((item) => isPair(item) && isScalar(item.key) && item.key.value === unknown);
+      return (pair?.key as Node | undefined)?.range?.[0];
+    }
+  }
+  return locatePath(document, path);
+};
+
+/** The offset of the deepest part of `path` that exists, so that a missing field points at where it belongs. */
+const locatePath = (document: Document, path: string[]): number | undefined => {
+  let node: unknown = document.contents;
+  for (const part of path) {
+    const next = isMap(node) ? node.get(part, true) : isSeq(node) ? node.get(Number(part), true) : undefined;
+    if (next === undefined || next === null) break;
+    node = next;
+  }
+  return (node as Node | null)?.range?.[0];
+};
+
+const describeError = (error: ErrorObject): string => {
+  const where = error.instancePath.slice(1).replaceAll('/', '.') || 'the config';
+  const unknown = error.params.additionalProperty as string | undefined;
+  if (unknown !== undefined) {
+    const known = Object.keys((error.parentSchema ?? schemaAt(error.schemaPath))?.properties ?? {});
+    const near = known.find((name) => distance(name, unknown) <= 2);
+    return `unknown field '${unknown}'${near ? ` (did you mean '${near}'?)` : ''}`;
+  }
+  if (error.keyword === 'enum') return `${where} must be one of ${(error.params.allowedValues as string[]).join(', ')}`;
+  return `${where} ${error.message}`;
+};
+
+const schemaAt = (path: string): { properties?: object } | undefined => {
+  let node: unknown = schema;
+  for (const part of path.split('/').slice(1, -1)) node = (node as Record<string, unknown>)?.[part];
+  return node as { properties?: object } | undefined;
+};
+
+/** Levenshtein distance, for suggestions on short field names only. */
+const distance = (a: string, b: string): number => {
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      next.push(
+        Math.min(
+          (row[j] as number) + 1,
+          (next[j - 1] as number) + 1,
+          (row[j - 1] as number) + (a[i - 1] === b[j - 1] ? 0 : 1),
+        ),
+      );
+    }
+    row = next;
+  }
+  return row[b.length] as number;
+};

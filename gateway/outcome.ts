@@ -1,0 +1,97 @@
+import type { Exchange } from './exchange.ts';
+import type { AuditIntent, AuditOutcome, Cost, Decision, Input, Usage } from './types.gen.ts';
+
+/** How a request ended, as the stages know it. */
+export interface Ending {
+  readonly outcome: AuditOutcome['outcome'];
+  readonly status: number;
+  /** A code of docs/errors.md, or null. */
+  readonly error: string | null;
+  readonly usage: Usage | null;
+  readonly cost: Cost;
+}
+
+/** Nothing was used and nothing is charged. */
+export const FREE: Cost = { micro_usd: 0, price_version: null };
+
+/** The intent record of an exchange that is about to go upstream. */
+export const intentOf = (x: Exchange, reservedMicroUsd: number): AuditIntent => {
+  const { head, described, decision, masked } = x.products;
+  if (!head || !described || !decision || !masked || !x.policy)
+    throw new TypeError('an intent needs every stage before it');
+  return {
+    kind: 'intent',
+    id: head.decisionId,
+    time: new Date(x.receivedAt).toISOString(),
+    input: described.input as unknown as AuditIntent['input'],
+    decision: decision as unknown as AuditIntent['decision'],
+    bundle: x.policy.ref,
+    reserved_micro_usd: reservedMicroUsd,
+    masked: masked.counts,
+    content: null,
+  };
+};
+
+/** The outcome record of an exchange, however far it came. */
+export const outcomeOf = (x: Exchange, ending: Ending): AuditOutcome => {
+  const { head, caller, described, decision } = x.products;
+  const answered = x.attempts.findLast((attempt) => attempt.status !== null && attempt.error === null);
+  return {
+    kind: 'outcome',
+    id: decision ? x.ids.decisionId : null,
+    request_id: x.ids.requestId,
+    time: new Date().toISOString(),
+    outcome: ending.outcome,
+    status: ending.status,
+    error: ending.error,
+    caller: caller ? { id: caller.id, org: caller.org, team: caller.team, user: caller.user } : null,
+    purpose: head?.purpose ?? null,
+    endpoint: head?.endpoint ?? null,
+    tier: decision?.rate.tier ?? null,
+    // The intent holds both documents when there is one: they are the bulk of a record.
+    input: x.intended || !described ? null : (described.input as unknown as NonNullable<AuditOutcome['input']>),
+    decision: x.intended || !decision ? null : (decision as unknown as NonNullable<AuditOutcome['decision']>),
+    bundle: decision ? (x.policy?.ref ?? null) : null,
+    model: answered?.model ?? null,
+    upstream: answered?.upstream ?? null,
+    attempts: x.attempts,
+    usage: ending.usage,
+    cost: ending.cost,
+    stages_us: x.stagesUs as Record<string, number>,
+    duration_ms: x.durationMs(),
+    content: null,
+  };
+};
+
+/**
+ * The outcome of an intent whose gateway died before it could say one. What was reserved is charged: the provider may
+ * have done the whole work, and a cap must hold.
+ */
+export const unknownOutcome = (intent: AuditIntent): AuditOutcome => {
+  const { caller, purpose, request } = intent.input as unknown as Input;
+  const { rate } = intent.decision as unknown as Decision;
+  return {
+    kind: 'outcome',
+    id: intent.id,
+    request_id: request.id,
+    time: new Date().toISOString(),
+    outcome: 'unknown',
+    status: 0,
+    error: 'internal_error',
+    caller: { id: caller.id, org: caller.org, team: caller.team, user: caller.user },
+    purpose,
+    endpoint: request.endpoint,
+    tier: rate.tier,
+    input: null,
+    decision: null,
+    bundle: intent.bundle,
+    model: null,
+    upstream: null,
+    attempts: [],
+    usage: null,
+    cost: { micro_usd: intent.reserved_micro_usd, price_version: intent.bundle.revision },
+    stages_us: {},
+    duration_ms: 0,
+    content: null,
+  };
+};

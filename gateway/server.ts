@@ -1,0 +1,86 @@
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import type { Address } from './config.ts';
+
+/** Bounds of one connection. A slow body is 408, a slow or large head 408 or 431 (trust.md, slowloris). */
+const HEADERS_TIMEOUT_MS = 10_000;
+const REQUEST_TIMEOUT_MS = 120_000;
+const KEEP_ALIVE_TIMEOUT_MS = 65_000;
+const MAX_HEADER_BYTES = 32_768;
+
+export interface Listening {
+  readonly server: Server;
+  readonly url: string;
+}
+
+/** Listens for HTTP. Throws an error that names the address when it is taken. */
+export const listen = async (handler: RequestListener, address: Address): Promise<Listening> => {
+  const server = createServer(
+    {
+      headersTimeout: HEADERS_TIMEOUT_MS,
+      requestTimeout: REQUEST_TIMEOUT_MS,
+      keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+      connectionsCheckingInterval: 5000,
+      maxHeaderSize: MAX_HEADER_BYTES,
+      noDelay: true,
+    },
+    handler,
+  );
+  server.on('clientError', answerClientError);
+  // Without a handler Node would answer Upgrade requests as ordinary ones, and `Expect` with a 417 of its own shape.
+  server.on('checkExpectation', (_req: IncomingMessage, res: ServerResponse) => {
+    res.writeHead(417, { 'content-type': 'application/json', connection: 'close' });
+    res.end(wireText('invalid_header', 'Expect is not supported.'));
+  });
+  server.listen(address.port, address.host);
+  await once(server, 'listening');
+  const { address: host, port, family } = server.address() as AddressInfo;
+  return { server, url: `http://${family === 'IPv6' ? `[${host}]` : host}:${port}` };
+};
+
+const CLIENT_ERRORS: Record<string, { status: string; code: string; message: string }> = {
+  HPE_HEADER_OVERFLOW: {
+    status: '431 Request Header Fields Too Large',
+    code: 'invalid_header',
+    message: `The headers are larger than ${MAX_HEADER_BYTES} bytes.`,
+  },
+  ERR_HTTP_REQUEST_TIMEOUT: {
+    status: '408 Request Timeout',
+    code: 'request_timeout',
+    message: 'The request took too long to arrive.',
+  },
+};
+
+/** Requests that Node's parser refuses never become a request: they get an answer of our shape and the connection closes. */
+const answerClientError = (error: { code?: string }, socket: Socket): void => {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const { status, code, message } = CLIENT_ERRORS[error.code ?? ''] ?? {
+    status: '400 Bad Request',
+    code: 'invalid_request_target',
+    message: 'The request is not valid HTTP/1.1.',
+  };
+  const body = wireText(code, message);
+  socket.end(
+    `HTTP/1.1 ${status}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
+  );
+};
+
+const wireText = (code: string, message: string): string =>
+  JSON.stringify({ error: { message, type: 'invalid_request_error', param: null, code } });
+
+/**
+ * Stops a server without losing a request: it goes on listening for a moment with `connection: close` on each answer
+ * (said by `draining`), then stops listening, and waits for what is under way up to `graceMs`.
+ */
+export const drain = async (server: Server, open: ReadonlySet<unknown>, graceMs: number): Promise<void> => {
+  const sweep = setInterval(() => server.closeIdleConnections(), 50);
+  server.close();
+  const until = performance.now() + graceMs;
+  while (open.size > 0 && performance.now() < until) await new Promise((resolve) => setTimeout(resolve, 20));
+  clearInterval(sweep);
+  server.closeAllConnections();
+};

@@ -1,0 +1,60 @@
+import type { Exchange } from '../exchange.ts';
+import type { PriceTable } from '../prices.ts';
+import type { ReportedUsage } from '../protocol/protocol.ts';
+import type { Cost, Usage } from '../types.gen.ts';
+
+/** What is known of the work a provider did. */
+export interface Evidence {
+  /** The model that answered. */
+  readonly model: string;
+  /** The provider's own count; null when the answer had none. */
+  readonly reported: ReportedUsage | null;
+  /** Estimated output tokens, asked for only when the provider's count is missing. */
+  readonly outputEstimate: () => number;
+}
+
+export interface Account {
+  readonly usage: Usage | null;
+  readonly cost: Cost;
+}
+
+/** Failures after which a provider may have worked, and billed, without an answer reaching us. */
+const MAYBE_BILLED = new Set(['first_byte_timeout', 'idle_timeout', 'reset', 'aborted']);
+
+/**
+ * Usage and cost of an exchange: the provider's count, or an estimate where it sent none. Attempts that were given up
+ * after their prompt had been sent are charged by estimate on top: missing usage is never free.
+ */
+export const account = (x: Exchange, prices: PriceTable, evidence: Evidence | null): Account => {
+  const inputEstimate = x.products.described?.input.content.tokens_estimate ?? 0;
+  const abandoned = x.attempts.filter(
+    ({ status, error }) => status === null && error !== null && MAYBE_BILLED.has(error),
+  );
+  const lost: Usage = { ...NONE, input: inputEstimate, source: 'estimated' };
+  let microUsd = 0;
+  for (const { model } of abandoned) microUsd += prices.cost(model, lost);
+  let usage: Usage | null = null;
+  if (evidence) {
+    usage = evidence.reported
+      ? { ...evidence.reported, source: 'provider' }
+      : { ...lost, output: evidence.outputEstimate() };
+    microUsd += prices.cost(evidence.model, usage);
+  } else if (abandoned.length > 0) {
+    usage = { ...lost, input: inputEstimate * abandoned.length };
+  }
+  return { usage, cost: { micro_usd: microUsd, price_version: usage ? prices.revision : null } };
+};
+
+const NONE = { input: 0, cache_read: 0, cache_write: 0, cache_write_1h: 0, output: 0, reasoning: 0 };
+
+/** All tokens of a usage: its classes are disjoint. */
+export const totalTokens = (usage: Usage | null): number =>
+  usage
+    ? usage.input + usage.cache_read + usage.cache_write + usage.cache_write_1h + usage.output + usage.reasoning
+    : 0;
+
+/** A cost as x-aegis-cost-usd: exact, six decimals. */
+export const costUsd = (microUsd: number): string => {
+  const text = String(microUsd).padStart(7, '0');
+  return `${text.slice(0, -6)}.${text.slice(-6)}`;
+};

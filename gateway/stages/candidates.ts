@@ -1,0 +1,55 @@
+import { GatewayError } from '../errors.ts';
+import type { Call } from '../protocol/protocol.ts';
+import type { Decision, PolicyData } from '../types.gen.ts';
+import type { Upstream } from '../upstream/upstream.ts';
+
+/** One model to try at one upstream, with what is sent for it. */
+export interface Candidate {
+  readonly model: string;
+  readonly upstream: Upstream;
+  /** The model's name at that upstream. */
+  readonly upstreamModel: string;
+  /** The output cap that is always sent: the least of the caller's, the decision's and the model's own. */
+  readonly maxOutputTokens: number;
+  readonly contextTokens: number;
+}
+
+/**
+ * The decision's candidates that this gateway can execute for this call, in the policy's order. Upstreams that do not
+ * speak the caller's dialect are left out. Throws GatewayError `no_candidate` when none is left, `policy_unavailable`
+ * when the decision names what does not exist.
+ */
+export const candidatesOf = (
+  call: Call,
+  decision: Decision,
+  data: PolicyData,
+  upstreams: ReadonlyMap<string, Upstream>,
+): Candidate[] => {
+  const candidates: Candidate[] = [];
+  for (const { model, upstream: name } of decision.route.candidates) {
+    const entry = data.models[model];
+    const upstreamModel = entry?.upstreams[name];
+    const upstream = upstreams.get(name);
+    if (!entry || upstreamModel === undefined || !upstream) {
+      throw new GatewayError('policy_unavailable', 'The policy named a model or an upstream that does not exist.', {
+        cause: `candidate ${model} at ${name}`,
+      });
+    }
+    if (!upstream.dialects.includes(call.dialect)) continue;
+    const caps = [entry.max_output_tokens, decision.parameters.max_output_tokens, call.maxOutputTokens];
+    candidates.push({
+      model,
+      upstream,
+      upstreamModel,
+      maxOutputTokens: Math.max(1, Math.min(...caps.filter((cap) => typeof cap === 'number'))),
+      contextTokens: entry.context_tokens,
+    });
+  }
+  if (candidates.length === 0) {
+    const wished = decision.route.candidates.map(({ model }) => model).join(', ');
+    throw new GatewayError('no_candidate', `No model this request may use speaks the ${call.dialect} API: ${wished}.`, {
+      hint: 'Use the API of the model’s provider, or model "auto".',
+    });
+  }
+  return candidates;
+};

@@ -1,0 +1,189 @@
+import type { ServerResponse } from 'node:http';
+import { errorEventOf, toGatewayError } from '../answer-error.ts';
+import { conclude, contentOf, pricesOf } from '../conclude.ts';
+import { GatewayError } from '../errors.ts';
+import type { Exchange } from '../exchange.ts';
+import type { Gateway } from '../gateway.ts';
+import type { Ending } from '../outcome.ts';
+import type { Call, Protocol } from '../protocol/protocol.ts';
+import { protocolOf } from '../protocol/protocols.ts';
+import { createSseSplitter, eventData, splitEvents } from '../protocol/sse.ts';
+import { createUsageFilter, parseEvent, type UsageFilter } from '../protocol/usage-filter.ts';
+import { estimateTokens } from '../tokens.ts';
+import { failureError } from '../upstream/classify.ts';
+import type { UpstreamFailure } from '../upstream/upstream.ts';
+import { account } from './account.ts';
+import type { Answer, AnswerSink } from './forward.ts';
+import { createStreamRestore, type StreamRestore } from './restore.ts';
+
+/** One event of a stream, at most: a long tool argument fits, a stream without line ends does not. */
+const MAX_EVENT_BYTES = 8 * 1024 * 1024;
+
+const BLANK_LINE = Buffer.from('\n\n');
+
+/**
+ * Relays a stream event by event: bytes pass as they are unless a value is restored or usage the caller did not ask
+ * for is taken out. The terminal event waits until the outcome is durable. A stream that breaks ends with an error
+ * event and no terminal one. Resolves when the stream is over, however it ended.
+ */
+export const relayStream = (
+  gw: Gateway,
+  x: Exchange,
+  call: Call,
+  answer: Answer,
+  res: ServerResponse,
+  headers: Readonly<Record<string, string>>,
+): Promise<void> => {
+  res.writeHead(answer.status, { ...headers, 'cache-control': 'no-cache' });
+  res.flushHeaders();
+  return new Promise((resolve) => answer.deliver(new StreamRelay(gw, x, call, answer, res, resolve)));
+};
+
+class StreamRelay implements AnswerSink {
+  readonly #gw: Gateway;
+  readonly #x: Exchange;
+  readonly #call: Call;
+  readonly #protocol: Protocol;
+  readonly #answer: Answer;
+  readonly #res: ServerResponse;
+  readonly #over: () => void;
+  readonly #splitter = createSseSplitter({ maxEventBytes: MAX_EVENT_BYTES });
+  readonly #usage: UsageFilter;
+  readonly #restore: StreamRestore | null;
+  /** The answer for the audit, as it came and as it went: the same bytes when nothing is restored. */
+  readonly #received: Buffer[] = [];
+  readonly #sent: Buffer[];
+  #bytes = 0;
+  #isOver = false;
+
+  constructor(gw: Gateway, x: Exchange, call: Call, answer: Answer, res: ServerResponse, over: () => void) {
+    this.#gw = gw;
+    this.#x = x;
+    this.#call = call;
+    this.#protocol = protocolOf(call.endpoint);
+    this.#answer = answer;
+    this.#res = res;
+    this.#over = over;
+    this.#usage = createUsageFilter(this.#protocol, call.includeUsage);
+    const vault = x.products.masked?.vault;
+    this.#restore = vault && vault.size > 0 ? createStreamRestore(this.#protocol, vault) : null;
+    this.#sent = this.#restore ? [] : this.#received;
+  }
+
+  data(chunk: Buffer): void {
+    if (this.#isOver) return;
+    this.#bytes += chunk.length;
+    try {
+      if (this.#bytes > this.#gw.limits.responseBytes) {
+        throw new GatewayError('upstream_error', 'The answer of the model provider is too large.');
+      }
+      const events = this.#splitter.push(chunk);
+      if (events.length > 0) this.#relay(events);
+    } catch (error) {
+      void this.#break(toGatewayError(error, this.#gw, this.#x));
+    }
+  }
+
+  end(): void {
+    if (this.#isOver) return;
+    // Some servers leave out the last blank line.
+    if (this.#splitter.held > 0) this.data(BLANK_LINE);
+    if (this.#isOver) return;
+    void this.#break(new GatewayError('upstream_error', 'The model provider ended the answer before it was complete.'));
+  }
+
+  fail(failure: UpstreamFailure): void {
+    if (!this.#isOver) void this.#break(failureError(failure));
+  }
+
+  #relay(events: Buffer): void {
+    this.#received.push(events);
+    const terminal = this.#protocol.terminalAt(events);
+    let out = this.#usage.push(terminal < 0 ? events : events.subarray(0, terminal));
+    if (this.#restore && out.length > 0) out = this.#restore.push(out);
+    this.#write(out);
+    if (terminal >= 0) void this.#complete(events.subarray(terminal));
+  }
+
+  #write(bytes: Buffer): void {
+    if (bytes.length === 0) return;
+    if (this.#restore) this.#sent.push(bytes);
+    if (this.#res.write(bytes)) return;
+    // A slow reader slows its upstream.
+    this.#answer.flow.pause();
+    this.#res.once('drain', () => this.#answer.flow.resume());
+  }
+
+  /** The whole answer is here: its end goes out once the outcome is durable. */
+  async #complete(terminal: Buffer): Promise<void> {
+    this.#isOver = true;
+    if (this.#restore) this.#write(this.#restore.flush());
+    if (this.#restore) this.#sent.push(terminal);
+    this.#x.time('restore');
+    try {
+      await this.#conclude('ok', null);
+      this.#res.end(terminal);
+    } catch (error) {
+      this.#res.end(errorEventOf(toGatewayError(error, this.#gw, this.#x), this.#x, this.#call.dialect));
+    }
+    this.#over();
+  }
+
+  /** The stream is broken: it ends with an error event, never with the terminal one. */
+  async #break(error: GatewayError): Promise<void> {
+    this.#isOver = true;
+    this.#answer.flow.abort();
+    const { aborted } = this.#x;
+    if (this.#restore) this.#write(this.#restore.flush());
+    this.#x.time('restore');
+    let said = error;
+    try {
+      await this.#conclude(aborted ? 'aborted' : 'incomplete', aborted ? 'client_closed_request' : error.code);
+    } catch (failure) {
+      said = toGatewayError(failure, this.#gw, this.#x);
+    }
+    // An error that the provider said in the stream has been passed on: once is enough.
+    this.#res.end(this.#endsWithError() ? undefined : errorEventOf(said, this.#x, this.#call.dialect));
+    this.#over();
+  }
+
+  async #conclude(outcome: Ending['outcome'], error: string | null): Promise<void> {
+    const { evidence, products } = this.#x;
+    const reported = this.#usage.result();
+    // A broken stream may have reported its start only: the larger of count and estimate is charged.
+    const isPartial = outcome !== 'ok' && reported !== null;
+    const known = evidence && {
+      ...evidence,
+      reported: isPartial ? { ...reported, output: Math.max(reported.output, this.#estimateOutput()) } : reported,
+      outputEstimate: () => this.#estimateOutput(),
+    };
+    const { usage, cost } = account(this.#x, pricesOf(this.#gw, this.#x), known);
+    this.#x.time('account');
+    const status = outcome === 'aborted' ? 499 : this.#answer.status;
+    const content = contentOf(products.decision, this.#received, this.#sent);
+    await conclude(this.#gw, this.#x, { outcome, status, error, usage, cost }, content);
+  }
+
+  #estimateOutput(): number {
+    const reader = this.#protocol.answerEvents();
+    const texts: string[] = [];
+    for (const events of this.#received) {
+      for (const event of parsedEvents(events)) {
+        for (const piece of reader.read(event).pieces) texts.push(piece.value);
+      }
+    }
+    return estimateTokens(texts);
+  }
+
+  #endsWithError(): boolean {
+    const last = this.#received.at(-1);
+    const event = last && parsedEvents(last).at(-1);
+    return typeof event === 'object' && event !== null && 'error' in event && event.error !== null;
+  }
+}
+
+const parsedEvents = (events: Buffer): unknown[] =>
+  splitEvents(events).map((bytes) => {
+    const { data } = eventData(bytes);
+    return data === null ? undefined : parseEvent(data);
+  });

@@ -1,0 +1,243 @@
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { isIP } from 'node:net';
+import { join } from 'node:path';
+import pino from 'pino';
+import { createControlPlane } from './admin/control-plane.ts';
+import { createApp } from './app.ts';
+import { auditLayout } from './audit/layout.ts';
+import { openAuditLog } from './audit/log.ts';
+import { ConfigError, type Settings } from './config.ts';
+import type { Exchange } from './exchange.ts';
+import type { Gateway } from './gateway.ts';
+import type { Scope } from './limit/limiter.ts';
+import { createMemoryLimiter } from './limit/memory.ts';
+import { unknownOutcome } from './outcome.ts';
+import { trustsDemoKey } from './policy/demo-key.ts';
+import type { Policy } from './policy/policy.ts';
+import { readPublicKeys } from './policy/signature.ts';
+import { openPolicySource } from './policy/source.ts';
+import { createPriceTable, type PriceTable } from './prices.ts';
+import { createDetector } from './redact/detect.ts';
+import { createVaults } from './redact/vault.ts';
+import { drain, listen } from './server.ts';
+import type { Facts } from './stages/describe.ts';
+import { openDatabase } from './store/database.ts';
+import { createKey, type KeyGrant } from './store/keys.ts';
+import { openLedgerFollower } from './store/ledger-follower.ts';
+import { openKeyStore } from './store/open-key-store.ts';
+import { openPepper } from './store/pepper.ts';
+import { spentSince } from './store/spend-history.ts';
+import { openStrangers } from './strangers.ts';
+import type { AuditEvent, Input } from './types.gen.ts';
+import { openUpstreams } from './upstream/upstreams.ts';
+
+/** How long requests under way may take after a stop was asked for. */
+const GRACE_MS = 30_000;
+
+/** A gateway that serves. */
+export interface Running {
+  readonly url: string;
+  readonly adminUrl: string;
+  readonly gateway: Gateway;
+  /** Makes a key and gives its secret; it is valid at once. */
+  createKey(grant: KeyGrant): Promise<string>;
+  /** Stops: no new connection, requests under way finish within a grace, everything is closed. */
+  close(): Promise<void>;
+}
+
+/**
+ * Opens everything a config names and listens. The one place that knows implementations. Throws ConfigError when the
+ * config cannot be served, and what the parts throw; whatever was opened is closed again.
+ */
+export const openGateway = async (settings: Settings): Promise<Running> => {
+  const closers: (() => Promise<void> | void)[] = [];
+  const closeAll = async (): Promise<void> => {
+    for (const close of closers.reverse()) await close();
+  };
+  try {
+    return await open(settings, closers, closeAll);
+  } catch (error) {
+    await closeAll().catch(() => {});
+    throw error;
+  }
+};
+
+const open = async (
+  settings: Settings,
+  closers: (() => Promise<void> | void)[],
+  closeAll: () => Promise<void>,
+): Promise<Running> => {
+  const log = pino({ level: settings.logLevel, base: null }, pino.destination({ dest: 2, sync: false }));
+  const { home } = settings;
+  mkdirSync(home, { recursive: true, mode: 0o700 });
+
+  const publicKeys = await readPublicKeys(settings.bundles.publicKeys);
+  // Its private half is in the repository: anybody could sign a policy for a gateway that trusts it.
+  if (trustsDemoKey(publicKeys) && !(isLoopback(settings.listen.host) && isLoopback(settings.adminListen.host))) {
+    throw new ConfigError([
+      'bundles.public_keys trusts the demo key, whose private key is public: such a gateway listens on 127.0.0.1 only. ' +
+        'Make a key of your own (docs/policy-guide.md), or listen on loopback.',
+    ]);
+  }
+
+  const audit = await openAuditLog({
+    home,
+    checkpointMs: settings.checkpointMs,
+    onWarning: (message, cause) => log.warn({ cause: String(cause) }, message),
+  });
+  closers.push(() => audit.close());
+  const record = (event: string, detail: AuditEvent['detail']): void => {
+    log.info({ event, ...detail }, event);
+    audit.append({ kind: 'event', time: new Date().toISOString(), event, detail }).catch((error: unknown) => {
+      log.error({ event, cause: String(error) }, 'an event could not be recorded');
+    });
+  };
+  // Each intent gets exactly one outcome, also those whose gateway died.
+  for (const intent of audit.openIntents) await audit.append(unknownOutcome(intent));
+
+  const database = await openDatabase(home);
+  closers.push(() => database.close());
+  const pepper = openPepper(home);
+  const onStoreError = (error: unknown): void => log.error({ cause: String(error) }, 'the store failed');
+  const keys = await openKeyStore(database.db, pepper, { onError: onStoreError });
+  closers.push(() => keys.close());
+  const ledger = await openLedgerFollower({
+    home,
+    segments: auditLayout(home).chain,
+    worker: new URL('./ledger-worker.ts', import.meta.url),
+    onError: onStoreError,
+  });
+  closers.push(() => ledger.close());
+  // Budgets begin where the ledger says they are: it must know all that happened before.
+  await ledger.catchUp();
+  const limiter = createMemoryLimiter({
+    history: (scope, subject, fromMs, toMs) => spentSince(database, scope, subject, fromMs, toMs),
+  });
+
+  const policies = await openPolicySource({
+    folder: settings.bundles.source,
+    publicKeys,
+    home,
+    pollS: settings.bundles.pollMs / 1000,
+    onEvent: ({ event, detail }) => record(event, detail),
+  });
+  closers.push(() => policies.close());
+
+  const upstreams = await openUpstreams(settings.upstreams);
+  closers.push(async () => {
+    for (const upstream of upstreams.values()) await upstream.close();
+  });
+  const strangers = openStrangers(audit, (error) => log.error({ cause: String(error) }, 'the audit failed'));
+  closers.push(() => strangers.close());
+
+  let isDraining = false;
+  const gateway: Gateway = {
+    limits: settings.limits,
+    policies,
+    keys,
+    limiter,
+    facts: factsOf(upstreams, limiter),
+    detector: createDetector(),
+    openVault: createVaults(homeSecret(home, 'placeholder.secret')),
+    audit,
+    upstreams,
+    prices: pricesByPolicy(),
+    strangers,
+    log,
+    isDraining: () => isDraining,
+  };
+
+  const exchanges = new Set<Exchange>();
+  const app = createApp(gateway, exchanges);
+  app.on('error', (error: unknown) => log.error({ cause: String(error) }, 'koa'));
+  const data = await listen(app.callback(), settings.listen);
+  closers.push(() => drain(data.server, exchanges, GRACE_MS));
+  const control = await listen(
+    createControlPlane(() => ({
+      problems: problemsOf(gateway, isDraining),
+      policy: policies.current ? { ...policies.current.ref } : null,
+      upstreams: gateway.facts.upstreams(),
+    })),
+    settings.adminListen,
+  );
+  closers.push(() => drain(control.server, new Set(), 0));
+  record('start', { url: data.url, pid: process.pid });
+
+  return {
+    url: data.url,
+    adminUrl: control.url,
+    gateway,
+    async createKey(grant) {
+      const { secret } = await createKey(database.db, pepper, grant);
+      await keys.refresh();
+      return secret;
+    },
+    async close() {
+      isDraining = true;
+      record('stop', { open_requests: exchanges.size });
+      await closeAll();
+    },
+  };
+};
+
+/** Facts for the input document: clock, budgets, upstreams. */
+const factsOf = (upstreams: Gateway['upstreams'], limiter: Gateway['limiter']): Facts => ({
+  now: Date.now,
+  upstreams: () => Object.fromEntries([...upstreams].map(([name, upstream]) => [name, upstream.health()])),
+  spend: (caller, purpose) => limiter.spend(subjectsOf(caller, purpose), Date.now()),
+});
+
+/** Whose budgets may concern a request. How subjects are written is told at `spentSince`. */
+const subjectsOf = (caller: Input['caller'], purpose: Input['purpose']): { scope: Scope; subject: string }[] => {
+  const { org } = caller;
+  const subjects: { scope: Scope; subject: string }[] = [
+    { scope: 'key', subject: caller.id },
+    { scope: 'org', subject: org },
+  ];
+  const inside = (scope: Scope, name: string): void => {
+    if (name !== '') subjects.push({ scope, subject: `${org}/${name}` });
+  };
+  inside('team', caller.team);
+  inside('user', caller.user);
+  for (const group of caller.groups) inside('group', group);
+  inside('workflow', purpose.workflow);
+  inside('use_case', purpose.use_case);
+  for (const [tag, value] of Object.entries(purpose.tags)) inside('tag', `${tag}=${value}`);
+  return subjects;
+};
+
+/** Price tables, made once a policy. */
+const pricesByPolicy = (): Gateway['prices'] => {
+  const tables = new WeakMap<Policy, PriceTable>();
+  return (policy) => {
+    let table = tables.get(policy);
+    if (!table) {
+      table = createPriceTable(policy.data, policy.ref.revision);
+      tables.set(policy, table);
+    }
+    return table;
+  };
+};
+
+const problemsOf = (gateway: Gateway, isDraining: boolean): string[] => {
+  const problems: string[] = [];
+  if (isDraining) problems.push('stopping');
+  if (!gateway.policies.current) problems.push('no policy bundle is active');
+  if (!gateway.audit.healthy) problems.push('the audit log takes no records');
+  return problems;
+};
+
+const isLoopback = (host: string): boolean =>
+  host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
+
+/** A secret of this home: 32 random bytes in a file that its owner alone can read, made once. */
+const homeSecret = (home: string, name: string): Buffer => {
+  const file = join(home, name);
+  try {
+    writeFileSync(file, randomBytes(32), { mode: 0o600, flag: 'wx' });
+  } catch (error) {
+    if ((error as { code?: string }).code !== 'EEXIST') throw error;
+  }
+  return readFileSync(file);
+};
