@@ -1,0 +1,72 @@
+package aegis.decision_test
+
+import data.aegis
+import data.aegis.testing
+
+fields := {
+	"allow", "deny", "route", "parameters", "tools", "redact",
+	"rate", "budgets", "audit", "cache", "rules",
+}
+
+test_a_decision_has_every_field if {
+	every changes in [{}, {"caller": {"org": "nowhere"}}, {"request": {"model": "gpt-0"}}] {
+		decision := aegis.decision with input as testing.request(changes)
+		object.keys(decision) == fields
+	}
+}
+
+test_an_empty_input_is_refused_with_every_field if {
+	every nothing in [{}, null, [], "", 7] {
+		decision := aegis.decision with input as nothing
+		decision.allow == false
+		count(decision.deny) > 0
+		decision.route.candidates == []
+		object.keys(decision) == fields
+	}
+}
+
+test_what_no_rule_explains_is_still_refused if {
+	decision := aegis.decision with input as object.union(
+		object.remove(testing.student, ["content"]),
+		{"content": object.remove(testing.student.content, ["secrets"])},
+	)
+	decision.allow == false
+	testing.refusals(decision) == {"aegis.not_granted"}
+}
+
+test_refusals_are_sorted_by_rule_and_named_in_rules if {
+	decision := aegis.decision with input as testing.request({
+		"request": {"model": "gpt-0"},
+		"purpose": {"workflow": "mining", "tags": {"institution": "Hogwarts"}},
+		"content": {"pii": {"card": 1}},
+	})
+	ids := [refusal.rule | some refusal in decision.deny]
+	ids == [
+		"access.unknown_institution",
+		"access.unknown_workflow",
+		"content.card_number",
+		"models.unknown_model",
+	]
+	decision.rules == ids
+}
+
+test_texts_fit_the_schema if {
+	long := concat("", [letter | some _ in numbers.range(1, 600); letter := "x"])
+	decision := aegis.decision with input as testing.request({"request": {"model": long}})
+	every refusal in decision.deny {
+		count(refusal.message) <= 512
+		count(refusal.hint) <= 512
+	}
+}
+
+# A folder under rules/ has its say without a change to the frame.
+test_a_rule_that_does_not_grant_withholds if {
+	decision := aegis.decision with input as testing.student with data.rules.tools.granted as false
+	decision.allow == false
+}
+
+test_rules_that_fired_are_sorted if {
+	decision := aegis.decision with input as testing.student
+	decision.rules == sort(decision.rules)
+	"limits.tier" in decision.rules
+}

@@ -1,0 +1,129 @@
+package rules.access_test
+
+import data.aegis
+import data.aegis.testing
+
+refused_with(changes, rule) if {
+	decision := aegis.decision with input as testing.request(changes)
+	decision.allow == false
+	rule in testing.refusals(decision)
+}
+
+hint(changes) := result if {
+	result := aegis.decision.deny[0].hint with input as testing.request(changes)
+}
+
+test_a_student_may_call if {
+	aegis.decision.allow with input as testing.student
+}
+
+test_an_unknown_organisation_is_refused if {
+	refused_with({"caller": {"org": "nowhere"}}, "access.unknown_organization")
+}
+
+test_a_team_is_needed if {
+	refused_with({"caller": {"team": ""}}, "access.team_required")
+}
+
+test_a_team_may_be_optional if {
+	decision := aegis.decision with input as testing.request({"caller": {"org": "demo-college", "team": ""}})
+	decision.allow
+	[budget.scope | some budget in decision.budgets] == ["org", "user"]
+	[limit.scope | some limit in decision.rate.limits] == ["key", "org", "user"]
+}
+
+test_a_team_of_another_organisation_is_refused if {
+	refused_with({"caller": {"team": "year-12"}}, "access.unknown_team")
+}
+
+test_an_unknown_role_grants_nothing if {
+	refused_with({"caller": {"roles": ["emperor"]}}, "access.unknown_role")
+	refused_with({"caller": {"roles": []}}, "access.unknown_role")
+}
+
+test_an_unknown_role_beside_a_known_one_changes_nothing if {
+	one := aegis.decision with input as testing.student
+	two := aegis.decision with input as testing.request({"caller": {"roles": ["student", "emperor"]}})
+	one == two
+}
+
+test_an_endpoint_must_be_allowed_to_a_role if {
+	decision := aegis.decision with input as testing.student with data.roles as {"student": object.union(object.remove(data.roles.student, ["endpoints"]), {"endpoints": {"messages": true}})}
+	testing.refusals(decision) == {"access.endpoint_not_allowed"}
+}
+
+test_an_unknown_workflow_is_refused_with_the_callers_own if {
+	refused_with({"purpose": {"workflow": "mining"}}, "access.unknown_workflow")
+	hint({"purpose": {"workflow": "mining"}}) == "This caller's workflows: assistant, essay-feedback, quiz, tutoring."
+}
+
+test_a_workflow_that_the_organisation_does_not_have_is_unknown if {
+	refused_with(
+		{"caller": {"org": "demo-college", "team": "year-12"}, "purpose": {"workflow": "research"}},
+		"access.unknown_workflow",
+	)
+}
+
+test_a_workflow_of_another_role_is_refused if {
+	refused_with({"purpose": {"workflow": "grading"}}, "access.workflow_not_allowed")
+}
+
+test_a_credential_limits_its_workflows if {
+	limited := {"workflows": ["quiz", "tutoring"]}
+	refused_with({"caller": limited, "purpose": {"workflow": "essay-feedback"}}, "access.workflow_outside_credential")
+	hint({"caller": limited, "purpose": {"workflow": "essay-feedback"}}) == "This caller's workflows: quiz, tutoring."
+	aegis.decision.allow with input as testing.request({"caller": limited, "purpose": {"workflow": "quiz"}})
+}
+
+test_a_call_without_a_workflow_gets_the_default if {
+	aegis.caller.workflow_name == "assistant" with input as testing.request({"purpose": {"workflow": ""}})
+	aegis.decision.allow with input as testing.request({"purpose": {"workflow": ""}})
+}
+
+test_a_call_without_a_workflow_gets_the_only_one_of_its_credential if {
+	changed := testing.request({"caller": {"workflows": ["quiz"]}, "purpose": {"workflow": ""}})
+	aegis.caller.workflow_name == "quiz" with input as changed
+	aegis.decision.allow with input as changed
+}
+
+test_without_a_default_a_workflow_is_needed if {
+	organization := object.remove(data.organizations["demo-university"], ["default_workflow"])
+	decision := aegis.decision with input as testing.request({"purpose": {"workflow": ""}})
+		with data.organizations as {"demo-university": organization}
+	testing.refusals(decision) == {"access.workflow_required"}
+}
+
+test_an_unknown_institution_is_refused if {
+	refused_with({"purpose": {"tags": {"institution": "Hogwarts"}}}, "access.unknown_institution")
+	hint({"purpose": {"tags": {"institution": "Hogwarts"}}}) == "Known institutions: EXT, HUM, MIT."
+}
+
+test_an_unknown_course_of_an_institution_is_refused if {
+	refused_with({"purpose": {"tags": {"institution": "MIT", "course": "ALCH101"}}}, "access.unknown_course")
+	refused_with({"purpose": {"tags": {"institution": "HUM", "course": "CS101"}}}, "access.unknown_course")
+}
+
+test_known_tags_pass if {
+	every tags in [
+		{"institution": "MIT", "course": "CS101"},
+		{"institution": "EXT", "course": "anything"},
+		{"course": "no institution, no check"},
+		{"other": "free"},
+	] {
+		aegis.decision.allow with input as testing.request({"purpose": {"tags": tags}})
+	}
+}
+
+test_an_organisation_without_institutions_takes_any if {
+	aegis.decision.allow with input as testing.request({
+		"caller": {"org": "demo-college", "team": "year-12"},
+		"purpose": {"tags": {"institution": "Any"}},
+	})
+}
+
+test_listing_models_needs_no_workflow if {
+	aegis.decision.allow with input as testing.request({
+		"request": {"endpoint": "models", "model": ""},
+		"purpose": {"workflow": "mining"},
+	})
+}

@@ -1,0 +1,208 @@
+package rules.routing_test
+
+import data.aegis
+import data.aegis.testing
+import data.rules.routing
+
+decide(changes) := result if {
+	result := aegis.decision with input as testing.request(changes)
+}
+
+first(changes) := testing.models(decide(changes))[0]
+
+hello := {"content": {
+	"signals": {"question_marks": 0, "instruction_verbs": 0, "words": 4},
+	"complexity": 0.27,
+}}
+
+hard := {"content": {"complexity": 0.9}}
+
+without(names) := object.union(
+	object.remove(testing.student, ["upstreams"]),
+	{"upstreams": object.remove(testing.student.upstreams, names)},
+)
+
+test_multiple_choice_goes_to_a_cheap_model if {
+	decision := decide({"content": {"signals": {"multiple_choice": true}}})
+	testing.models(decision)[0] == "gpt-5.4-nano"
+	"routing.closed" in decision.rules
+}
+
+test_yes_or_no_goes_to_a_cheap_model if {
+	first({"content": {"signals": {"yes_no": true}}}) == "gpt-5.4-nano"
+}
+
+test_an_open_question_goes_to_a_strong_model if {
+	decision := decide({})
+	testing.models(decision)[0] == "gpt-6-sol"
+	"routing.open" in decision.rules
+	decision.route.reason == "open task: strong"
+}
+
+test_a_greeting_goes_to_a_cheap_model if {
+	decision := decide(hello)
+	testing.models(decision)[0] == "gpt-5.4-nano"
+	"routing.simple" in decision.rules
+}
+
+test_a_workflow_may_want_a_better_class if {
+	first(object.union(hello, {"purpose": {"workflow": "essay-feedback"}})) == "gpt-6-sol"
+}
+
+test_hard_research_goes_to_a_frontier_model if {
+	changed := object.union(testing.researcher, hard)
+	decision := aegis.decision with input as changed
+	testing.models(decision) == ["gpt-6-astra", "claude-opus-5-5"]
+	"routing.hard" in decision.rules
+}
+
+test_a_role_without_the_class_gets_the_one_below if {
+	changed := object.union(testing.researcher, hard)
+	decision := aegis.decision with input as changed with data.roles as {"researcher": data.roles.teacher}
+	testing.models(decision)[0] == "gpt-6-sol"
+	decision.route.reason == "hard task: frontier, but the role may not use it: strong"
+}
+
+test_a_hard_task_of_a_student_goes_to_a_strong_model if {
+	first(hard) == "gpt-6-sol"
+}
+
+spent(micro_usd) := {"spend": [{
+	"scope": "team", "subject": "demo-university/cs101", "period": "2026-11",
+	"micro_usd": micro_usd, "reserved_micro_usd": 0, "cap_micro_usd": 1000, "age_ms": 0,
+}]}
+
+test_a_budget_that_runs_low_buys_the_class_below if {
+	decision := decide(spent(800))
+	testing.models(decision)[0] == "gpt-5.4-nano"
+	"routing.saving" in decision.rules
+	decision.route.reason == "open task: strong, but a budget is nearly used: cheap"
+	first(spent(799)) == "gpt-6-sol"
+}
+
+test_reservations_count_as_spent if {
+	[entry] := spent(700).spend
+	first({"spend": [object.union(entry, {"reserved_micro_usd": 100})]}) == "gpt-5.4-nano"
+}
+
+test_a_budget_whose_state_is_unknown_saves if {
+	[entry] := spent(1).spend
+	first({"spend": [object.remove(entry, ["cap_micro_usd"])]}) == "gpt-5.4-nano"
+}
+
+test_saving_leaves_a_named_model_alone if {
+	first(object.union(spent(999), {"request": {"model": "gpt-6-sol"}})) == "gpt-6-sol"
+}
+
+test_candidates_of_the_callers_api_come_first if {
+	testing.models(decide({})) == ["gpt-6-sol", "mistral-large-2512", "claude-sonnet-5-5"]
+	anthropic := decide({"request": {"dialect": "anthropic", "endpoint": "messages"}})
+	testing.models(anthropic) == ["claude-sonnet-5-5", "gpt-6-sol", "mistral-large-2512"]
+}
+
+test_an_upstream_that_is_down_is_left_out if {
+	testing.models(decide({"upstreams": {"openai": {"state": "down"}}})) == ["mistral-large-2512", "claude-sonnet-5-5"]
+}
+
+test_upstreams_that_are_down_are_tried_when_there_is_no_other if {
+	down := {"state": "down"}
+	all_down := {"openai": down, "anthropic": down, "mistral": down, "local": down}
+	decision := decide({"upstreams": all_down})
+	testing.models(decision) == ["gpt-6-sol", "mistral-large-2512", "claude-sonnet-5-5"]
+}
+
+test_a_degraded_upstream_is_tried if {
+	first({"upstreams": {"openai": {"state": "degraded"}}}) == "gpt-6-sol"
+}
+
+test_an_upstream_that_is_not_configured_is_left_out if {
+	decision := aegis.decision with input as without(["openai"])
+	testing.models(decision) == ["mistral-large-2512", "claude-sonnet-5-5"]
+}
+
+test_without_any_upstream_the_request_is_refused if {
+	decision := aegis.decision with input as without(["openai", "anthropic", "mistral"])
+	testing.refusals(decision) == {"routing.no_upstream"}
+}
+
+test_an_organisations_requests_stay_at_its_upstreams if {
+	college := {"caller": {"org": "demo-college", "team": "year-12"}}
+	testing.models(decide(college)) == ["mistral-large-2512"]
+	closed := object.union(college, {"content": {"signals": {"yes_no": true}}})
+	testing.models(decide(closed)) == ["mistral-small-2603", "campus-8b"]
+	named := decide(object.union(college, {"request": {"model": "gpt-6-sol"}}))
+	testing.refusals(named) == {"routing.no_upstream"}
+}
+
+test_a_model_whose_context_is_too_small_is_left_out if {
+	closed := {"content": {"signals": {"yes_no": true}, "tokens_estimate": 270000}}
+	testing.models(decide(closed)) == ["gpt-5.4-nano", "claude-haiku-5-5"]
+}
+
+test_a_prompt_that_fits_no_model_is_refused if {
+	decision := decide({"content": {"tokens_estimate": 2000000}})
+	testing.refusals(decision) == {"routing.prompt_too_long"}
+	decision.deny[0].hint == "At most 1000000 tokens."
+}
+
+test_a_prompt_that_does_not_fit_the_named_model_is_refused if {
+	decision := decide({"content": {"tokens_estimate": 50000}, "request": {"model": "campus-8b"}})
+	testing.refusals(decision) == {"routing.prompt_too_long"}
+}
+
+image := {"content": {"modalities": ["text", "image"], "uninspected": [{"kind": "image", "bytes": 4096}]}}
+
+test_a_student_may_not_send_an_image if {
+	decision := decide(image)
+	testing.refusals(decision) == {"routing.uninspected_content"}
+	contains(decision.deny[0].message, "\"image\"")
+}
+
+test_a_teacher_may_send_an_image_to_the_upstreams_in_the_data if {
+	decision := aegis.decision with input as object.union(testing.teacher, image)
+	testing.models(decision) == ["gpt-6-sol", "claude-sonnet-5-5"]
+}
+
+test_one_kind_that_is_not_allowed_refuses_the_request if {
+	both := {"content": {
+		"modalities": ["text", "image", "document"],
+		"uninspected": [{"kind": "image", "bytes": 1}, {"kind": "document", "bytes": 1}],
+	}}
+	decision := aegis.decision with input as object.union(testing.teacher, both)
+	testing.refusals(decision) == {"routing.uninspected_content"}
+	allowed := aegis.decision with input as object.union(testing.researcher, both)
+	allowed.allow
+}
+
+test_an_unknown_kind_is_refused if {
+	changed := object.union(testing.researcher, {"content": {"uninspected": [{"kind": "unknown", "bytes": 9}]}})
+	decision := aegis.decision with input as changed
+	testing.refusals(decision) == {"routing.uninspected_content"}
+}
+
+test_content_that_no_model_reads_is_refused if {
+	decision := decide({"content": {"modalities": ["text", "audio"]}})
+	testing.refusals(decision) == {"routing.modality_not_supported"}
+}
+
+test_a_retired_model_of_a_pool_is_left_out if {
+	pool := [{"model": "gpt-4.1-nano", "upstream": "openai"}, {"model": "campus-8b", "upstream": "local"}]
+	decision := aegis.decision with input as testing.request({"content": {"signals": {"yes_no": true}}})
+		with data.routing.pools.cheap as pool
+	testing.models(decision) == ["campus-8b"]
+}
+
+test_a_model_put_into_the_wrong_pool_does_not_pass_the_roles_class if {
+	decision := aegis.decision with input as testing.request({"content": {"signals": {"yes_no": true}}})
+		with data.routing.pools.cheap as [{"model": "gpt-6-astra", "upstream": "openai"}]
+	decision.allow == false
+}
+
+test_a_missing_signal_makes_the_task_unknown if {
+	every name in ["multiple_choice", "yes_no", "code", "math", "words", "question_marks", "instruction_verbs"] {
+		signals := object.remove(testing.student.content.signals, [name])
+		content := object.union(object.remove(testing.student.content, ["signals"]), {"signals": signals})
+		changed := object.union(object.remove(testing.student, ["content"]), {"content": content})
+		not routing.granted with input as changed
+	}
+}
