@@ -108,7 +108,11 @@ export const openPolicySource = async (options: PolicySourceOptions): Promise<Fo
     try {
       const mark = await store.readMark();
       const packed = mark && (await store.readPacked(mark.digest));
-      if (packed !== undefined) activate(await preparePolicy(packed, publicKeys, mark, options), 'last known good');
+      if (mark !== undefined && packed !== undefined) {
+        const policy = await preparePolicy(packed, publicKeys, mark, options);
+        if (policy.ref.digest !== mark.digest) throw new Error('the stored bundle is not the one that was activated');
+        activate(policy, 'last known good');
+      }
     } catch (error) {
       refuse('last known good', error);
     }
