@@ -1,5 +1,4 @@
 import { GatewayError } from '../errors.ts';
-import { createHmacSha256 } from './hmac.ts';
 import type { Entity } from './redactor.ts';
 
 /**
