@@ -1,0 +1,89 @@
+import { Command } from 'commander';
+import { localDisk } from '../audit/disk.ts';
+import { type ErasedContent, erasable, eraseContents } from '../audit/erase.ts';
+import { auditLayout } from '../audit/layout.ts';
+import { openAuditLog } from '../audit/log.ts';
+import { readAudit } from '../audit/read.ts';
+import type { AuditRecord } from '../types.gen.ts';
+import { auditHome } from './audit-home.ts';
+import { requireDecision } from './audit-show.ts';
+import { CliError } from './cli-error.ts';
+
+interface EraseFlags {
+  home?: string;
+  user?: string;
+  org?: string;
+  reason: string;
+  json?: true;
+}
+
+/** `aegis audit erase`: destroys kept prompts and answers for good; the records stay, and the chain stays whole. */
+export const auditEraseCommand = (): Command =>
+  new Command('erase')
+    .description('destroy the kept prompt and answer of decisions, for good; the records stay')
+    .argument('[decision-id...]', 'whose content')
+    .option('--user <user>', 'of every decision of this user')
+    .option('--org <org>', 'of this organisation only; alone: of every decision of it')
+    .option('--reason <text>', 'why, for the record', '')
+    .option('--home <folder>', 'the home whose log is meant')
+    .option('--json', 'print JSON')
+    .action(erase);
+
+const erase = async (ids: string[], flags: EraseFlags, command: Command): Promise<void> => {
+  const byCaller = flags.user !== undefined || flags.org !== undefined;
+  if (ids.length > 0 === byCaller) command.error('error: name decision ids, or --user and --org', { exitCode: 2 });
+  const home = auditHome(flags.home);
+  const contents = byCaller ? await contentsOfCaller(home, flags) : await contentsOfDecisions(home, ids);
+  await eraseContents(auditLayout(home), localDisk, contents, flags.reason, Date.now());
+  const isRecorded = contents.length === 0 || (await record(home));
+  const decisions = new Set(contents.map(({ id }) => id)).size;
+  if (flags.json) {
+    console.log(JSON.stringify({ contents: contents.length, decisions, recorded: isRecorded }));
+    return;
+  }
+  console.log(`erased    ${contents.length} contents of ${decisions} decisions`);
+  if (!isRecorded) console.log('record    the running gateway writes it into the log with its next checkpoint');
+};
+
+/** Has the log record the orders that wait. False when a running gateway has the log: then that one will. */
+const record = async (home: string): Promise<boolean> => {
+  try {
+    const log = await openAuditLog({
+      home,
+      onWarning: (message, cause) => process.stderr.write(`aegis: ${message}: ${String(cause)}\n`),
+    });
+    await log.close();
+    return true;
+  } catch (error) {
+    if ((error as { code?: unknown }).code === 'audit_locked') return false;
+    throw error;
+  }
+};
+
+const contentsOfDecisions = async (home: string, ids: readonly string[]): Promise<ErasedContent[]> => {
+  const contents: (ErasedContent | undefined)[] = [];
+  for (const id of ids) {
+    const { intent, outcome } = await requireDecision(home, id);
+    const own = [intent, outcome].map((found) => found && erasable(found)).filter((content) => content !== undefined);
+    if (own.length === 0) throw new CliError(`decision ${id} has no kept content; nothing was erased`);
+    contents.push(...own);
+  }
+  return contents.filter((content) => content !== undefined);
+};
+
+const contentsOfCaller = async (home: string, { user, org }: EraseFlags): Promise<ErasedContent[]> => {
+  const contents: ErasedContent[] = [];
+  for await (const { record: entry } of readAudit(home)) {
+    const content = erasable(entry);
+    const caller = content && callerOf(entry);
+    if (!content || !caller) continue;
+    if ((user === undefined || caller.user === user) && (org === undefined || caller.org === org))
+      contents.push(content);
+  }
+  return contents;
+};
+
+const callerOf = (entry: AuditRecord): { org?: string; user?: string } | null | undefined => {
+  if (entry.kind === 'outcome') return entry.caller;
+  return entry.kind === 'intent' ? (entry.input as { caller?: { org?: string; user?: string } }).caller : undefined;
+};

@@ -1,0 +1,88 @@
+import { readFile } from 'node:fs/promises';
+import { Command } from 'commander';
+import { describeBadRecord } from '../audit/corruption.ts';
+import { type AuditReport, verifyAudit } from '../audit/verify.ts';
+import { auditHome } from './audit-home.ts';
+import { CliError } from './cli-error.ts';
+
+interface VerifyFlags {
+  home?: string;
+  checkpoint?: string;
+  key?: string;
+  json?: true;
+}
+
+/** `aegis audit verify`: exit 1 when anything was changed, removed, reordered or is missing. */
+export const auditVerifyCommand = (): Command =>
+  new Command('verify')
+    .description('check every record, the chain, the contents and the checkpoints')
+    .option('--home <folder>', 'the home whose log is meant')
+    .option('--checkpoint <file>', 'checkpoints that were kept elsewhere: finds a cut tail and a rewritten log')
+    .option('--key <verifier-key>', 'the key that signed them (default: the one beside the log)')
+    .option('--json', 'print JSON')
+    .action(verify);
+
+const verify = async (flags: VerifyFlags): Promise<void> => {
+  const home = auditHome(flags.home);
+  const report = await verifyAudit(home, {
+    checkpoints: flags.checkpoint === undefined ? undefined : await readCheckpoints(flags.checkpoint),
+    verifierKey: flags.key,
+  }).catch((error: { name?: string; message?: string }) => {
+    throw error.name === 'TypeError' && /checkpoint|verifier key/.test(error.message ?? '')
+      ? new CliError(error.message ?? '')
+      : error;
+  });
+  if (!report.ok) process.exitCode = 1;
+  console.log(flags.json ? JSON.stringify(report) : verifyText(report));
+};
+
+const readCheckpoints = async (file: string): Promise<string> => {
+  try {
+    return await readFile(file, 'utf8');
+  } catch (error) {
+    throw new CliError(`${file} cannot be read: ${String((error as { code?: unknown }).code)}`);
+  }
+};
+
+const SHOWN = 10;
+
+const verifyText = (report: AuditReport): string => {
+  const { records, segments, intents, outcomes, events, suppressed, contents, torn } = report;
+  const rows: [string, string][] = [
+    [report.ok ? 'good' : 'BAD', report.bad ? describeBadRecord(report.bad) : 'every record is as it was written'],
+    ...report.problems.slice(1, SHOWN).map((problem): [string, string] => ['', describeBadRecord(problem)]),
+    ['log', report.log ?? 'empty'],
+    ['records', `${count(records)} in ${segments} segment${segments === 1 ? '' : 's'}`],
+    [
+      '',
+      `${count(intents)} intents, ${count(outcomes)} outcomes, ${count(events)} events, ${count(suppressed)} suppressed`,
+    ],
+    [
+      'open',
+      report.openIntents.length === 0
+        ? 'no intent waits for its outcome'
+        : `${count(report.openIntents.length)} intents wait for their outcome: ${some(report.openIntents)}`,
+    ],
+    [
+      'contents',
+      `${count(contents.kept)} kept, ${count(contents.erased)} erased, ${count(contents.expired)} expired, ${count(contents.lost)} lost`,
+    ],
+  ];
+  if (report.erased.length > 0) rows.push(['', `erased: ${some(report.erased)}`]);
+  if (report.expired.length > 0) rows.push(['', `expired: ${some(report.expired)}`]);
+  if (torn) {
+    rows.push([
+      'torn',
+      `${count(torn.bytes)} bytes behind the last record (segment ${torn.segment}, offset ${torn.offset}):`,
+    ]);
+    rows.push(['', 'an unfinished write; the next start removes it']);
+  }
+  rows.push(['checked', `${count(report.checkpoints)} checkpoints agree`], ['head', report.head]);
+  if (report.verifierKey) rows.push(['key', report.verifierKey]);
+  return rows.map(([name, value]) => `${name.padEnd(10)}${value}`).join('\n');
+};
+
+const count = (number: number): string => number.toLocaleString('en-US');
+
+const some = (names: readonly string[]): string =>
+  `${names.slice(0, SHOWN).join(', ')}${names.length > SHOWN ? ` and ${count(names.length - SHOWN)} more` : ''}`;
