@@ -1749,7 +1749,7 @@ export interface Scenario {
      */
     models?: string[];
     /**
-     * Action by entity: what the decision does with these. Others are not compared.
+     * Action by entity; the decision must hold exactly these.
      */
     redact?: {
       [k: string]: 'tokenize' | 'mask' | 'hash' | 'remove' | 'block';
