@@ -34,7 +34,7 @@ export const demoConfig = (env: NodeJS.ProcessEnv): Demo => {
       upstreams.push({ name, kind: 'sandbox' });
     }
   }
-  const settings = parseConfig(JSON.stringify({ upstreams }), join(ROOT, 'demo'), env);
+  const settings = parseConfig(JSON.stringify({ upstreams, log_level: 'warn' }), join(ROOT, 'demo'), env);
   return { settings, sandboxed };
 };
 

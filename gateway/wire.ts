@@ -150,7 +150,8 @@ const open = async (
 
   const exchanges = new Set<Exchange>();
   const app = createApp(gateway, exchanges);
-  app.on('error', (error: unknown) => log.error({ cause: String(error) }, 'koa'));
+  // Koa tells of sockets that callers closed; the exchange's outcome has it already.
+  app.on('error', (error: unknown) => log.debug({ cause: String(error) }, 'connection'));
   const data = await listen(app.callback(), settings.listen);
   closers.push(() => drain(data.server, exchanges, GRACE_MS));
   const control = await listen(

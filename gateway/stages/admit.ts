@@ -11,8 +11,12 @@ const RATE_MARGIN = 1.35;
 /** Prompt tokens a provider adds by itself when tools are offered (Anthropic's tool prompt is below 700). */
 const TOOL_PROMPT_TOKENS = 1024;
 
-/** A call can end no dearer than this, millionths of a US dollar: every candidate at its dearest class and tier. */
+/**
+ * A call can end no dearer than this, millionths of a US dollar: every candidate at its dearest class and tier. Throws
+ * GatewayError `invalid_field` for a call that has no such bound.
+ */
 export const costBound = (call: Call, candidates: readonly Candidate[], prices: PriceTable): number => {
+  checkPriced(call);
   let bound = 0;
   for (const { model, maxOutputTokens, contextTokens } of candidates) {
     const inputTokensMax = inputTokenBound(call, contextTokens);
@@ -26,6 +30,16 @@ export const costBound = (call: Call, candidates: readonly Candidate[], prices: 
 const inputTokenBound = (call: Call, contextTokens: number): number => {
   if (call.uninspected.size > 0 || call.serverTools) return contextTokens;
   return call.raw.length + (call.toolNames.length > 0 ? TOOL_PROMPT_TOKENS : 0);
+};
+
+/** Service tiers at the list price or below it; `auto` is the provider's default. Others cost more than the catalogue says. */
+const PRICED_TIERS = new Set<unknown>([undefined, null, 'auto', 'default', 'flex', 'standard_only']);
+
+const checkPriced = (call: Call): void => {
+  if (PRICED_TIERS.has(call.body.service_tier)) return;
+  throw new GatewayError('invalid_field', 'This service_tier has no price here, so it cannot be used.', {
+    param: 'service_tier',
+  });
 };
 
 /** OpenAI's `n`: each choice may use the whole output cap. */

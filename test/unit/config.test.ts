@@ -1,0 +1,63 @@
+import { describe, expect, test } from '@jest/globals';
+import { type ConfigError, parseConfig } from '../../gateway/config.ts';
+import { demoConfig } from '../../gateway/demo.ts';
+
+const parse = (text: string, env: NodeJS.ProcessEnv = {}) => parseConfig(text, '/etc/aegis/aegis.yaml', env);
+
+const findings = (text: string, env: NodeJS.ProcessEnv = {}): readonly string[] => {
+  try {
+    parse(text, env);
+  } catch (error) {
+    return (error as ConfigError).findings;
+  }
+  return [];
+};
+
+describe('config', () => {
+  test('an unknown field stops the start, with its place and what was meant', () => {
+    expect(findings('upstreams:\n  - {name: a, kind: sandbox}\nauditt: {}')).toEqual([
+      "/etc/aegis/aegis.yaml:3:1 unknown field 'auditt' (did you mean 'audit'?)",
+    ]);
+  });
+
+  test('all findings are told at once', () => {
+    expect(findings('upstreams: [{name: A, kind: sandbx}]\nlistn: x')).toHaveLength(3);
+  });
+
+  test('an unset variable fails, one with a default does not', () => {
+    const text = 'upstreams: [{name: openai, kind: openai, api_key: "$' + '{KEY}"}]';
+    expect(findings(text)).toEqual(['/etc/aegis/aegis.yaml:1:51 the environment variable KEY is not set']);
+    expect(parse(text, { KEY: 'sk-1' }).upstreams[0]?.api_key).toBe('sk-1');
+    expect(parse(`home: "$` + `{NOWHERE:-/var/aegis}"\nupstreams: [{name: a, kind: sandbox}]`).home).toBe('/var/aegis');
+  });
+
+  test('relative paths are relative to the file, and the environment overrides', () => {
+    const text = 'upstreams: [{name: a, kind: sandbox}]';
+    expect(parse(text).home).toBe('/etc/aegis/.aegis');
+    const settings = parse(text, { AEGIS_HOME: '/h', AEGIS_LISTEN: '[::1]:9', AEGIS_ADMIN_LISTEN: 'localhost:10' });
+    expect(settings).toMatchObject({
+      home: '/h',
+      listen: { host: '::1', port: 9 },
+      adminListen: { host: 'localhost', port: 10 },
+    });
+  });
+
+  test.each([
+    ['a provider without its key', 'upstreams: [{name: openai, kind: openai}]', 'needs an api_key'],
+    ['a server without its address', 'upstreams: [{name: x, kind: openai_compatible}]', 'needs a base_url'],
+    ['two upstreams of one name', 'upstreams: [{name: x, kind: sandbox}, {name: x, kind: sandbox}]', 'defined twice'],
+    ['a listen without a port', 'listen: localhost\nupstreams: [{name: x, kind: sandbox}]', 'must be host:port'],
+    ['a port out of range', 'listen: "a:70000"\nupstreams: [{name: x, kind: sandbox}]', 'must be host:port'],
+    ['no upstream', 'upstreams: []', 'upstreams'],
+    ['an empty file', '', "required property 'upstreams'"],
+    ['YAML that is none', 'a: [', 'aegis.yaml:1'],
+  ])('%s is refused', (_, text, words) => {
+    expect(findings(text).join('\n')).toContain(words);
+  });
+
+  test('the demo plays every provider without a key by the sandbox, and says so', () => {
+    const demo = demoConfig({ ANTHROPIC_API_KEY: 'sk-ant-1' });
+    expect(demo.sandboxed).toEqual(['local', 'openai', 'mistral']);
+    expect(demo.settings.upstreams.find(({ name }) => name === 'anthropic')?.kind).toBe('anthropic');
+  });
+});

@@ -1,0 +1,79 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, normalize } from 'node:path';
+import { describe, expect, test } from '@jest/globals';
+
+// The seams: what each folder of gateway/ may import. `base` are the files right in gateway/ and the wire formats.
+const SEAMS = ['policy', 'upstream', 'limit', 'redact', 'audit', 'store'];
+/** What everybody may know of a seam: its interface. */
+const INTERFACES = [
+  'policy/policy.ts',
+  'upstream/upstream.ts',
+  'limit/limiter.ts',
+  'redact/redactor.ts',
+  'audit/audit-log.ts',
+  'store/key-store.ts',
+];
+/** Pure functions about an upstream's answer, which forward and respond need to judge it. */
+const JUDGEMENTS = ['upstream/classify.ts', 'upstream/headers.ts'];
+/** Files of gateway/ that join seams and may import all. */
+const JOINERS = ['main.ts', 'wire.ts', 'ledger-worker.ts'];
+
+const files = (folder: string): string[] =>
+  readdirSync(join('gateway', folder), { withFileTypes: true }).flatMap((entry) => {
+    const path = folder === '' ? entry.name : `${folder}/${entry.name}`;
+    if (entry.isDirectory()) return files(path);
+    return path.endsWith('.ts') ? [path] : [];
+  });
+
+const importsOf = (file: string): { target: string; isType: boolean }[] =>
+  [
+    ...readFileSync(join('gateway', file), 'utf8').matchAll(/^(?:import|export)\s+(type\s)?[^;]*?from '(\.[^']+)';/gms),
+  ].map(([, type, target]) => ({
+    target: normalize(join(dirname(file), target as string)),
+    isType: type !== undefined,
+  }));
+
+const folderOf = (file: string): string => (file.includes('/') ? (file.split('/')[0] as string) : 'base');
+
+const mayImport = (file: string, target: string, isType: boolean): boolean => {
+  const from = folderOf(file);
+  const to = folderOf(target);
+  if (from === to || JOINERS.includes(file) || from === 'cli' || from === 'admin') return true;
+  if (to === 'cli' || to === 'admin') return false;
+  if (to === 'base' || to === 'protocol') return !JOINERS.includes(target);
+  // Base knows interfaces, and walks the stages.
+  if (from === 'base') return INTERFACES.includes(target) || to === 'stages' || (isType && target === 'store/keys.ts');
+  if (from === 'stages') return INTERFACES.includes(target) || JUDGEMENTS.includes(target);
+  return false;
+};
+
+describe('the seams', () => {
+  const all = files('');
+
+  test.each(SEAMS)('%s imports base and itself alone', (seam) => {
+    const crossing = all
+      .filter((file) => folderOf(file) === seam)
+      .flatMap((file) =>
+        importsOf(file)
+          .filter(({ target, isType }) => !mayImport(file, target, isType))
+          .map(({ target }) => `${file} → ${target}`),
+      );
+    expect(crossing).toEqual([]);
+  });
+
+  test('stages, protocol and base know interfaces, never implementations', () => {
+    const crossing = all
+      .filter((file) => ['stages', 'protocol', 'base'].includes(folderOf(file)))
+      .flatMap((file) =>
+        importsOf(file)
+          .filter(({ target, isType }) => !mayImport(file, target, isType))
+          .map(({ target }) => `${file} → ${target}`),
+      );
+    expect(crossing).toEqual([]);
+  });
+
+  test('every import is of a file that exists', () => {
+    for (const file of all)
+      for (const { target } of importsOf(file)) if (target.endsWith('.ts')) expect(all).toContain(target);
+  });
+});
