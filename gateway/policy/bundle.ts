@@ -94,6 +94,7 @@ const untar = (tar: Buffer): Promise<Map<string, Buffer>> =>
     const files = new Map<string, Buffer>();
     const unpack = extract();
     unpack.on('entry', (header, stream, next) => {
+      stream.on('error', reject); // first: destroying the archive destroys the entry with the same error
       const name = header.name.startsWith('/') ? header.name.slice(1) : header.name;
       const reason = refusal(name, header.type ?? 'file', files);
       if (reason !== undefined) {
@@ -106,7 +107,6 @@ const untar = (tar: Buffer): Promise<Map<string, Buffer>> =>
         files.set(name, Buffer.concat(chunks));
         next();
       });
-      stream.on('error', reject);
     });
     unpack.on('finish', () => resolve(files));
     unpack.on('error', (error: unknown) => {

@@ -66,7 +66,7 @@ const checkDecision = (result: unknown, input: Input, upstreams: Upstreams): Dec
   for (const { model, upstream } of result.route.candidates) {
     const serving = upstreams.get(model);
     if (serving === undefined) throw unavailable(new Error(`the decision names an unknown model ${quote(model)}`));
-    if (!serving.has(upstream) || !Object.hasOwn(input.upstreams, upstream)) {
+    if (!serving.has(upstream) || !Object.hasOwn(input.upstreams ?? {}, upstream)) {
       throw unavailable(
         new Error(`the decision names upstream ${quote(upstream)}, which does not serve ${quote(model)}`),
       );
@@ -74,7 +74,7 @@ const checkDecision = (result: unknown, input: Input, upstreams: Upstreams): Dec
   }
   if (result.allow) {
     if (result.deny.length > 0) throw unavailable(new Error('the decision allows and denies'));
-    if (result.route.candidates.length === 0 && input.request.endpoint !== 'models') {
+    if (result.route.candidates.length === 0 && input.request?.endpoint !== 'models') {
       throw unavailable(new Error('the decision allows and names no model'));
     }
   }
