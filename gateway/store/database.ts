@@ -7,6 +7,9 @@ import type { Schema } from './schema.ts';
 
 /** A writer waits this long for another process's transaction. */
 const BUSY_TIMEOUT_MS = 5_000;
+/** The ledger touches the same pages in batch after batch: it pays to copy them to the database seldom. */
+const CHECKPOINT_PAGES = 4_000;
+const MAX_PREPARED = 100;
 
 /** The open store. Any number of processes and threads may have the same one open. */
 export interface Database {
@@ -26,7 +29,8 @@ export const openDatabase = async (home: string): Promise<Database> => {
   closeSync(openSync(file, 'a', 0o600)); // SQLite gives its -wal and -shm files the mode of the database.
   chmodSync(file, 0o600);
   const sqlite = new Sqlite(file, { timeout: BUSY_TIMEOUT_MS });
-  const db = new Kysely<Schema>({ dialect: new SqliteDialect({ database: sqlite }) });
+  const prepare = prepareOnce(sqlite);
+  const db = new Kysely<Schema>({ dialect: new SqliteDialect({ database: { prepare, close: () => sqlite.close() } }) });
   const close = async (): Promise<void> => {
     await db.destroy();
     if (sqlite.open) sqlite.close();
@@ -34,6 +38,7 @@ export const openDatabase = async (home: string): Promise<Database> => {
   try {
     sqlite.pragma('journal_mode = WAL');
     sqlite.pragma('synchronous = FULL');
+    sqlite.pragma(`wal_autocheckpoint = ${CHECKPOINT_PAGES}`);
     await migrate(db);
   } catch (error) {
     await close();
@@ -41,7 +46,21 @@ export const openDatabase = async (home: string): Promise<Database> => {
   }
   const querySync = <Row>(query: Compilable<Row>): Row[] => {
     const { sql, parameters } = query.compile();
-    return sqlite.prepare(sql).all(...parameters) as Row[];
+    return prepare(sql).all(...parameters) as Row[];
   };
   return { db, querySync, close };
+};
+
+/** Keeps the statements that were prepared last: a large one takes longer to prepare than to run. */
+const prepareOnce = (sqlite: Sqlite.Database): ((sql: string) => Sqlite.Statement<unknown[]>) => {
+  const prepared = new Map<string, Sqlite.Statement<unknown[]>>();
+  return (sql) => {
+    let statement = prepared.get(sql);
+    if (statement === undefined) {
+      if (prepared.size >= MAX_PREPARED) prepared.clear();
+      statement = sqlite.prepare<unknown[]>(sql);
+      prepared.set(sql, statement);
+    }
+    return statement;
+  };
 };

@@ -1,13 +1,11 @@
 import type { Kysely, Transaction } from 'kysely';
 import type { AuditRecord } from '../types.gen.ts';
-import { chunksOf } from './chunks.ts';
+import { type BulkWriter, blankRows, createBulkWriter } from './bulk.ts';
 import { addToRollups } from './rollup.ts';
-import type { LabelTable, Schema, UsageTable } from './schema.ts';
+import { LABEL_COLUMNS, type LabelTable, type Schema, USAGE_COLUMNS, type UsageTable } from './schema.ts';
 import { type UsageEntry, usageEntryOf } from './usage-row.ts';
 
 const BATCH_ROWS = 500;
-/** At least as many as UsageTable has. */
-const USAGE_COLUMNS = 40;
 /** Intents and events move the cursor only; after this many records it is saved even without a row. */
 const BATCH_RECORDS = 10_000;
 
@@ -99,37 +97,52 @@ const commit = async (db: Kysely<Schema>, from: string, to: string, entries: rea
       .executeTakeFirst();
     if (moved.numUpdatedRows !== 1n) throw new CursorMovedError();
     if (entries.length === 0) return 0;
-    const added = await insertRows(transaction, entries);
-    await addToRollups(transaction, added);
+    const writer = writerOf(db);
+    const added = await insertRows(transaction, writer, entries);
+    await addToRollups(transaction, writer, added);
     return added.length;
   });
 
 /** Inserts what is not there yet and returns it. */
-const insertRows = async (db: Transaction<Schema>, entries: readonly UsageEntry[]): Promise<UsageTable[]> => {
+const insertRows = async (
+  db: Transaction<Schema>,
+  writer: BulkWriter,
+  entries: readonly UsageEntry[],
+): Promise<UsageTable[]> => {
   const sets = new Map<string, readonly LabelTable[]>();
   const rows = new Map<string, UsageTable>();
   for (const { row, labels } of entries) {
     if (labels[0] !== undefined) sets.set(labels[0].set_id, labels);
     if (!rows.has(row.request_id)) rows.set(row.request_id, row);
   }
-  for (const labels of chunksOf([...sets.values()].flat(), 4)) {
-    await db
+  const labels = [...sets.values()].flat().map((label) => LABEL_COLUMNS.map((column) => label[column]));
+  await writer.write(db, 'labels', labels, (count) =>
+    db
       .insertInto('labels')
-      .values(labels)
-      .onConflict((conflict) => conflict.doNothing())
-      .execute();
-  }
-  const added: UsageTable[] = [];
-  for (const chunk of chunksOf([...rows.values()], USAGE_COLUMNS)) {
-    const inserted = await db
+      .values(blankRows<LabelTable>(count, LABEL_COLUMNS))
+      .onConflict((conflict) => conflict.doNothing()),
+  );
+  const values = [...rows.values()].map((row) => USAGE_COLUMNS.map((column) => row[column]));
+  const added = await writer.write<{ request_id: string }>(db, 'usage', values, (count) =>
+    db
       .insertInto('usage')
-      .values(chunk)
+      .values(blankRows<UsageTable>(count, USAGE_COLUMNS))
       .onConflict((conflict) => conflict.column('request_id').doNothing())
-      .returning('request_id')
-      .execute();
-    for (const { request_id } of inserted) added.push(rows.get(request_id)!);
+      .returning('request_id'),
+  );
+  return added.map(({ request_id }) => rows.get(request_id)!);
+};
+
+/** One writer a database: its statements are compiled once, not once a look at the log. */
+const writers = new WeakMap<Kysely<Schema>, BulkWriter>();
+
+const writerOf = (db: Kysely<Schema>): BulkWriter => {
+  let writer = writers.get(db);
+  if (writer === undefined) {
+    writer = createBulkWriter();
+    writers.set(db, writer);
   }
-  return added;
+  return writer;
 };
 
 const readCursor = async (db: Kysely<Schema>): Promise<string> => {

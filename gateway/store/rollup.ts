@@ -1,5 +1,5 @@
 import { type Kysely, sql } from 'kysely';
-import { chunksOf } from './chunks.ts';
+import { type BulkWriter, blankRows } from './bulk.ts';
 import { LATENCY_COLUMNS } from './latency.ts';
 import {
   AMOUNT_COLUMNS,
@@ -14,12 +14,13 @@ import { countsOf } from './usage-row.ts';
 /** Columns that add up. */
 export const SUM_COLUMNS = [...COUNT_COLUMNS, ...AMOUNT_COLUMNS, ...LATENCY_COLUMNS] as const;
 
-const COLUMNS = 1 + DIMENSION_COLUMNS.length + SUM_COLUMNS.length;
-
-type RollupName = 'usage_daily' | 'usage_user_daily' | 'usage_user_monthly';
+const KEY_COLUMNS = ['period', ...DIMENSION_COLUMNS] as const;
+const COLUMNS = [...KEY_COLUMNS, ...SUM_COLUMNS] as const;
+const AMOUNTS_AT = KEY_COLUMNS.length + COUNT_COLUMNS.length;
+const LATENCY_AT = AMOUNTS_AT + AMOUNT_COLUMNS.length;
 
 interface Rollup {
-  readonly table: RollupName;
+  readonly table: 'usage_daily' | 'usage_user_daily' | 'usage_user_monthly';
   readonly periodChars: number;
   readonly hasUser: boolean;
 }
@@ -31,53 +32,55 @@ const ROLLUPS: readonly Rollup[] = [
 ];
 
 /** Adds rows to every roll-up. Belongs into the transaction that writes the rows. */
-export const addToRollups = async (db: Kysely<Schema>, rows: readonly UsageTable[]): Promise<void> => {
+export const addToRollups = async (
+  db: Kysely<Schema>,
+  writer: BulkWriter,
+  rows: readonly UsageTable[],
+): Promise<void> => {
   for (const rollup of ROLLUPS) {
-    for (const sums of chunksOf(sumRows(rollup, rows), COLUMNS)) await upsert(db, rollup.table, sums);
+    await writer.write(db, rollup.table, sumRows(rollup, rows), (count) => upsert(db, rollup.table, count));
   }
 };
 
-/** One row for each group of a batch, so that a busy group costs one statement and not one a request. */
-const sumRows = ({ periodChars, hasUser }: Rollup, rows: readonly UsageTable[]): RollupTable[] => {
-  const groups = new Map<string, RollupTable>();
+/** One row, in the order of COLUMNS, for each group of a batch: a busy group costs one row and not one a request. */
+const sumRows = ({ periodChars, hasUser }: Rollup, rows: readonly UsageTable[]): (string | number)[][] => {
+  const groups = new Map<string, (string | number)[]>();
   for (const row of rows) {
-    const keys = { ...pick(row, DIMENSION_COLUMNS), ...(hasUser ? {} : { user_id: '', key_id: '' }) };
-    const period = row.day.slice(0, periodChars);
-    const name = JSON.stringify([period, ...Object.values(keys)]);
+    const keys = [row.day.slice(0, periodChars)];
+    for (const column of DIMENSION_COLUMNS) {
+      keys.push(hasUser || (column !== 'user_id' && column !== 'key_id') ? row[column] : '');
+    }
+    const name = JSON.stringify(keys);
     let group = groups.get(name);
     if (group === undefined) {
-      group = { period, ...keys, ...zeros() };
+      group = [...keys, ...ZEROS];
       groups.set(name, group);
     }
-    const { latency, ...counts } = countsOf(row);
-    for (const column of COUNT_COLUMNS) group[column] += counts[column];
-    for (const column of AMOUNT_COLUMNS) group[column] += row[column];
-    if (latency !== undefined) addOne(group, LATENCY_COLUMNS[latency]!);
+    addRow(group, row);
   }
   return [...groups.values()];
 };
 
-const addOne = (group: RollupTable, column: (typeof LATENCY_COLUMNS)[number]): void => {
-  group[column] = (group[column] ?? 0) + 1;
+const ZEROS: readonly number[] = SUM_COLUMNS.map(() => 0);
+
+const addRow = (group: (string | number)[], row: UsageTable): void => {
+  const add = (at: number, value: number): void => {
+    group[at] = (group[at] as number) + value;
+  };
+  const counts = countsOf(row);
+  for (let i = 0; i < COUNT_COLUMNS.length; i++) add(KEY_COLUMNS.length + i, counts[COUNT_COLUMNS[i]!]);
+  for (let i = 0; i < AMOUNT_COLUMNS.length; i++) add(AMOUNTS_AT + i, row[AMOUNT_COLUMNS[i]!]);
+  if (counts.latency !== undefined) add(LATENCY_AT + counts.latency, 1);
 };
 
-const upsert = async (db: Kysely<Schema>, table: RollupName, rows: readonly RollupTable[]): Promise<void> => {
-  const additions = Object.fromEntries(
-    SUM_COLUMNS.map((column) => [
-      column,
-      sql<number>`${sql.ref(`${table}.${column}`)} + ${sql.ref(`excluded.${column}`)}`,
-    ]),
-  );
-  await db
+const upsert = (db: Kysely<Schema>, table: Rollup['table'], rows: number) => {
+  const added = (column: string) => sql<number>`${sql.ref(`${table}.${column}`)} + ${sql.ref(`excluded.${column}`)}`;
+  return db
     .insertInto(table)
-    .values(rows)
-    .onConflict((conflict) => conflict.columns(['period', ...DIMENSION_COLUMNS]).doUpdateSet(additions))
-    .execute();
+    .values(blankRows<RollupTable>(rows, COLUMNS))
+    .onConflict((conflict) =>
+      conflict
+        .columns([...KEY_COLUMNS])
+        .doUpdateSet(Object.fromEntries(SUM_COLUMNS.map((column) => [column, added(column)]))),
+    );
 };
-
-type Sums = Pick<RollupTable, (typeof SUM_COLUMNS)[number]>;
-
-const zeros = (): Sums => Object.fromEntries(SUM_COLUMNS.map((column) => [column, 0])) as unknown as Sums;
-
-const pick = <Row, Name extends keyof Row>(row: Row, names: readonly Name[]): Pick<Row, Name> =>
-  Object.fromEntries(names.map((name) => [name, row[name]])) as Pick<Row, Name>;

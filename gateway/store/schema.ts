@@ -151,3 +151,26 @@ export const COUNT_COLUMNS = [
   'errors',
   'estimated',
 ] as const satisfies readonly (keyof CountColumns)[];
+
+export const LABEL_COLUMNS = ['set_id', 'kind', 'name', 'value'] as const satisfies readonly (keyof LabelTable)[];
+
+export const USAGE_COLUMNS = [
+  'request_id',
+  'decision_id',
+  'time_ms',
+  'day',
+  ...DIMENSION_COLUMNS,
+  'session',
+  'endpoint',
+  'tier',
+  'outcome',
+  'status',
+  'error',
+  ...AMOUNT_COLUMNS,
+  'usage_source',
+  'price_version',
+  'revision',
+  'duration_ms',
+  'first_byte_ms',
+  'attempts',
+] as const satisfies readonly (keyof UsageTable)[];
