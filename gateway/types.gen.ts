@@ -881,6 +881,10 @@ export interface AuditOutcome {
      * User.
      */
     user: string;
+    /**
+     * Groups, for the ledger of group budgets; absent when there are none.
+     */
+    groups?: string[];
   } | null;
   /**
    * What for; null when unread.

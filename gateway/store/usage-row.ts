@@ -14,7 +14,7 @@ export const usageEntryOf = (outcome: AuditOutcome): UsageEntry => {
   const { caller, purpose, usage, cost } = outcome;
   const timeMs = Date.parse(outcome.time);
   if (Number.isNaN(timeMs)) throw new RangeError(`outcome ${outcome.request_id}: ${outcome.time} is not a time`);
-  const labels = labelsOf(purpose?.tags ?? {}, groupsOf(outcome));
+  const labels = labelsOf(purpose?.tags ?? {}, caller?.groups ?? []);
   const answered = outcome.attempts.findLast((attempt) => attempt.status !== null && attempt.error === null);
   const row: UsageTable = {
     request_id: outcome.request_id,
@@ -93,9 +93,3 @@ const labelsOf = (tags: Readonly<Record<string, string>>, groups: readonly strin
 };
 
 const order = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
-
-/** Groups matter to group budgets alone; a record from before they were kept has none. */
-const groupsOf = (outcome: AuditOutcome): readonly string[] => {
-  const groups: unknown = (outcome.caller as { groups?: unknown } | null)?.groups;
-  return Array.isArray(groups) ? groups.filter((group) => typeof group === 'string') : [];
-};
