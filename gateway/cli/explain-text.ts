@@ -1,0 +1,259 @@
+import type { AuditOutcome, Decision, Input } from '../types.gen.ts';
+import { indent } from './audit-show.ts';
+import type { Explanation, FiredRule } from './explain.ts';
+import { wrap } from './wrap.ts';
+
+const LABEL_COLUMNS = 12;
+const PAGE_COLUMNS = 80;
+
+/** The page that `aegis explain` prints: 80 columns, no colours, the verdict first. */
+export const explainText = (explanation: Explanation): string => {
+  const { found, input, decision, bundle, rules, note, contents } = explanation;
+  const sections = [
+    verdict(explanation),
+    decision ? denials(decision) : [],
+    section('request', who(explanation), input ? asked(input) : []),
+    section('route', decision ? route(decision, found.outcome, input) : [], attempts(found.outcome)),
+    section('policy', policyLines(bundle, note), fired(rules)),
+    section('limits', decision ? limits(decision) : []),
+    section('privacy', decision ? redactions(decision, found.intent?.masked) : []),
+    section('usage', usage(found.outcome, found.intent?.reserved_micro_usd)),
+    section('time', found.outcome ? times(found.outcome) : []),
+    section(
+      'later',
+      found.events.map((event) => field(event.event, event.time)),
+    ),
+    ...contents.map(({ of, text, reason }) => [`${of} (as kept)`, indent(text ?? `(${reason})`)]),
+  ];
+  return sections
+    .filter((lines) => lines.length > 0)
+    .map((lines) => lines.join('\n'))
+    .join('\n\n');
+};
+
+const section = (title: string, ...parts: readonly (readonly string[])[]): string[] => {
+  const lines = parts.flat();
+  return lines.length === 0 ? [] : [title, ...lines];
+};
+
+/** `  label     value`, the value wrapped under itself. */
+const field = (label: string, value: string): string =>
+  wrap(value, PAGE_COLUMNS - LABEL_COLUMNS - 2)
+    .map((line, index) => `  ${(index === 0 ? label : '').padEnd(LABEL_COLUMNS - 1)} ${line}`)
+    .join('\n');
+
+const WORDS: Record<AuditOutcome['outcome'], string> = {
+  ok: 'ALLOWED',
+  denied: 'DENIED by policy',
+  rejected: 'REJECTED before policy',
+  limited: 'LIMITED',
+  failed: 'FAILED',
+  incomplete: 'BROKEN OFF',
+  aborted: 'ABORTED by the caller',
+  unknown: 'UNKNOWN: the gateway died',
+};
+
+const verdict = ({ found }: Explanation): string[] => {
+  const { intent, outcome } = found;
+  if (!outcome)
+    return [
+      'ALLOWED, and no outcome yet: under way, or its gateway died',
+      field('decision', found.id),
+      field('at', intent?.time ?? ''),
+    ];
+  const parts = [WORDS[outcome.outcome]];
+  if (outcome.status > 0) parts.push(`status ${outcome.status}`);
+  if (outcome.error) parts.push(outcome.error);
+  if (outcome.model) parts.push(`${outcome.model} by ${outcome.upstream}`);
+  return [
+    parts.join(', '),
+    field('decision', found.id),
+    field('request', outcome.request_id),
+    field('at', intent?.time ?? outcome.time),
+  ];
+};
+
+const denials = (decision: Decision): string[] =>
+  decision.deny.flatMap(({ code, message, hint, rule }) => [
+    `why: ${code}`,
+    field('message', message),
+    ...(hint === '' ? [] : [field('hint', hint)]),
+    field('rule', rule),
+  ]);
+
+const who = ({ input, found }: Explanation): string[] => {
+  const caller = input?.caller ?? found.outcome?.caller;
+  if (!caller) return [field('caller', 'no credential was accepted')];
+  const names = [caller.user && `user ${caller.user}`, caller.team && `team ${caller.team}`, `org ${caller.org}`];
+  const lines = [
+    field('caller', names.filter(Boolean).join(', ')),
+    field('credential', `${input ? `${input.caller.kind} ` : ''}${caller.id}`),
+  ];
+  if (input && input.caller.roles.length > 0) lines.push(field('roles', input.caller.roles.join(', ')));
+  const purpose = input?.purpose ?? found.outcome?.purpose;
+  if (!purpose) return lines;
+  const tags = Object.entries(purpose.tags).map(([name, value]) => `${name}=${value}`);
+  const said = [
+    purpose.workflow && `workflow ${purpose.workflow}`,
+    purpose.use_case && `use case ${purpose.use_case}`,
+    purpose.session && `session ${purpose.session}`,
+    tags.length > 0 && `tags ${tags.join(', ')}`,
+  ].filter(Boolean);
+  if (said.length > 0) lines.push(field('purpose', said.join('; ')));
+  return lines;
+};
+
+const asked = ({ request, content }: Input): string[] => {
+  const about = [
+    request.endpoint,
+    request.stream ? 'streamed' : 'not streamed',
+    request.max_output_tokens === null ? '' : `at most ${number(request.max_output_tokens)} output tokens`,
+    request.tools.length === 0 ? '' : `tools ${request.tools.join(', ')}`,
+  ];
+  const { signals } = content;
+  const size = [
+    `${number(content.messages)} messages`,
+    `${number(content.bytes)} bytes`,
+    `about ${number(content.tokens_estimate)} tokens`,
+    content.modalities.join('+'),
+  ];
+  const marks = [
+    `complexity ${content.complexity}`,
+    signals.multiple_choice ? 'multiple choice' : '',
+    signals.yes_no ? 'yes or no' : '',
+    signals.code ? 'code' : '',
+    signals.math ? 'math' : '',
+  ];
+  const lines = [field('asks', list(about)), field('prompt', list(size)), field('signals', list(marks))];
+  const values = counts({ ...content.pii, ...content.secrets });
+  if (values) lines.push(field('found', values));
+  for (const { kind, bytes } of content.uninspected) lines.push(field('unread', `${kind}, ${number(bytes)} bytes`));
+  return lines;
+};
+
+const route = (
+  { route: { candidates, reason, experiment }, parameters }: Decision,
+  outcome: AuditOutcome | undefined,
+  input: Input | undefined,
+): string[] => {
+  const lines: string[] = [];
+  const wished = input?.request.model;
+  if (wished) lines.push(field('wished', wished));
+  if (candidates.length > 0)
+    lines.push(field('candidates', candidates.map(({ model, upstream }) => `${model} by ${upstream}`).join(', then ')));
+  if (reason !== '') lines.push(field('because', reason));
+  if (experiment) lines.push(field('experiment', `${experiment.id}, arm ${experiment.arm}`));
+  if (parameters.max_output_tokens !== undefined)
+    lines.push(field('capped at', `${number(parameters.max_output_tokens)} output tokens`));
+  if (outcome?.model) lines.push(field('answered', `${outcome.model} by ${outcome.upstream}`));
+  return lines;
+};
+
+const attempts = (outcome: AuditOutcome | undefined): string[] =>
+  (outcome?.attempts ?? []).map(({ model, upstream, status, error, ms }, index) =>
+    field(
+      `attempt ${index + 1}`,
+      list([
+        `${model} by ${upstream}`,
+        status === null ? 'no answer' : `status ${status}`,
+        error ?? '',
+        `${milliseconds(ms)} to the answer's head`,
+      ]),
+    ),
+  );
+
+const policyLines = (bundle: Explanation['bundle'], note: string | undefined): string[] => {
+  if (!bundle) return [];
+  const lines = [field('revision', bundle.revision.slice(0, 16)), field('digest', bundle.digest)];
+  return note === undefined ? lines : [...lines, field('note', note)];
+};
+
+const fired = (rules: readonly FiredRule[]): string[] =>
+  rules.flatMap(({ id, title, description, file, line }) => {
+    const place = file === undefined ? '' : `${file}:${line}`;
+    const head = place === '' ? `  ${id}` : `  ${id.padEnd(PAGE_COLUMNS - 3 - place.length)} ${place}`;
+    // A long pair goes on two lines rather than over the edge.
+    const heads = head.length <= PAGE_COLUMNS ? [head] : [`  ${id}`, `    ${place}`];
+    const text = [title, description].filter(Boolean).join('. ').replaceAll('..', '.');
+    return [...heads, ...wrap(text, PAGE_COLUMNS - 4).map((part) => `    ${part}`)].filter(
+      (part) => part.trim() !== '',
+    );
+  });
+
+const limits = ({ rate, budgets }: Decision): string[] => [
+  field('tier', rate.tier),
+  ...rate.limits.map(({ scope, subject, ...caps }) => {
+    const bounds = [
+      caps.requests_per_minute === undefined ? '' : `${number(caps.requests_per_minute)} requests/min`,
+      caps.tokens_per_minute === undefined ? '' : `${number(caps.tokens_per_minute)} tokens/min`,
+      caps.concurrent === undefined ? '' : `${number(caps.concurrent)} at a time`,
+    ];
+    return field(scope, `${subject}: ${list(bounds)}`);
+  }),
+  ...budgets.map(({ scope, subject, micro_usd, period, timezone }) =>
+    field('budget', `${scope} ${subject}: ${dollars(micro_usd)} a ${period} (${timezone})`),
+  ),
+];
+
+const redactions = ({ redact, audit }: Decision, masked: Readonly<Record<string, number>> | undefined): string[] => {
+  const rows = [...Map.groupBy(redact, ({ action }) => action)].map(([action, entries]) =>
+    field(action, entries.map(({ entity }) => entity).join(', ')),
+  );
+  const replaced = counts(masked ?? {});
+  rows.push(field('replaced', replaced || 'nothing'));
+  rows.push(
+    field(
+      'kept',
+      audit.content === 'none' ? 'no content' : `${audit.content} content for ${audit.retention_days} days`,
+    ),
+  );
+  return rows;
+};
+
+const usage = (outcome: AuditOutcome | undefined, reserved: number | undefined): string[] => {
+  const lines: string[] = [];
+  if (outcome?.usage) {
+    const { source, ...classes } = outcome.usage;
+    const used = Object.entries(classes).filter(([, tokens]) => tokens > 0);
+    lines.push(
+      field(
+        'tokens',
+        `${used.map(([name, tokens]) => `${number(tokens)} ${name.replaceAll('_', ' ')}`).join(', ') || 'none'} (${source === 'provider' ? 'counted by the provider' : 'estimated'})`,
+      ),
+    );
+  }
+  if (outcome) lines.push(field('cost', dollars(outcome.cost.micro_usd)));
+  if (reserved !== undefined) lines.push(field('reserved', `${dollars(reserved)} at most`));
+  return lines;
+};
+
+const BAR_COLUMNS = 40;
+
+const times = ({ stages_us, duration_ms }: AuditOutcome): string[] => {
+  const stages = Object.entries(stages_us);
+  const longest = Math.max(1, ...stages.map(([, us]) => us));
+  const rows = stages.map(([stage, us]) =>
+    row(stage, milliseconds(us / 1000), '#'.repeat(Math.round((us / longest) * BAR_COLUMNS))),
+  );
+  return [...rows, row('in all', milliseconds(duration_ms), '')];
+};
+
+const row = (name: string, time: string, bar: string): string =>
+  `  ${name.padEnd(LABEL_COLUMNS)}${time.padStart(12)}  ${bar}`.trimEnd();
+
+const list = (parts: readonly string[]): string => parts.filter((part) => part !== '').join(', ');
+
+const counts = (of: Readonly<Record<string, number>>): string =>
+  Object.entries(of)
+    .map(([entity, count]) => `${count} ${entity}`)
+    .join(', ');
+
+const number = (value: number): string => value.toLocaleString('en-US');
+
+const milliseconds = (ms: number): string => `${ms.toFixed(ms < 10 ? 3 : 1)} ms`;
+
+/** US dollars with as many decimals as millionths need. */
+const dollars = (microUsd: number): string => {
+  const text = (microUsd / 1_000_000).toFixed(6).replace(/0{1,4}$/, '');
+  return `$${text}`;
+};
