@@ -104,12 +104,16 @@ const OPTION_LINE = /^[ \t]*(?:\(([A-Ja-j1-9])\)|([A-Ja-j1-9])[.):])[ \t]+\S/gm;
 const OPTION_INLINE = /(?:^|[\s(])([A-Ea-e])\)/g;
 const CHOICE_WORDS = /\b(?:which|choose|select|answer|options?|following|correct|pick)\b/i;
 
+const NUMBERED_CHOICE = /\b(?:which|choose|select|pick)\b/i;
+
 const hasOptions = (text: string, questions: number): boolean => {
   const lettered = longestRun(text, OPTION_LINE, false);
   if (lettered >= 3) return true;
   const asks = questions > 0 || CHOICE_WORDS.test(text);
   if (!asks) return false;
-  return lettered >= 2 || longestRun(text, OPTION_LINE, true) >= 3 || longestRun(text, OPTION_INLINE, false) >= 2;
+  if (lettered >= 2 || longestRun(text, OPTION_INLINE, false) >= 2) return true;
+  // Numbered lines are lists of anything unless one is to be chosen.
+  return NUMBERED_CHOICE.test(text) && longestRun(text, OPTION_LINE, true) >= 3;
 };
 
 /** The longest run of labels that follow each other, from A or from 1. */
