@@ -6,6 +6,7 @@ import { openPepper } from '../store/pepper.ts';
 import { CliError } from './cli-error.ts';
 import { parseDuration } from './duration.ts';
 import { homeOf } from './home.ts';
+import { unknownNames } from './unknown-names.ts';
 
 interface CommonFlags {
   home?: string;
@@ -52,6 +53,7 @@ const createCommand = (): Command =>
         const expiresMs = expires === undefined ? null : now + expires;
         const made = await createKey(db, pepper(), grant, { now, expiresMs });
         printNew(made, json);
+        for (const warning of await unknownNames(homeOf(home), grant)) process.stderr.write(`warning: ${warning}\n`);
       });
     });
 

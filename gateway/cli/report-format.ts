@@ -61,8 +61,13 @@ export const formatTable = ({ dimensions, range, groups, total }: NamedReport): 
   if (dimensions.length > 0) {
     table.push([...dimensions.map((_, i) => (i === 0 ? 'total' : '')), ...figuresOf(total)]);
   }
+  const { estimated } = total;
   const notes =
-    total.estimated > 0 ? [`${formatCount(total.estimated)} requests: tokens estimated, the provider told none`] : [];
+    estimated === 0
+      ? []
+      : [
+          `tokens of ${formatCount(estimated)} ${estimated === 1 ? 'request' : 'requests'} are estimated: the provider told none`,
+        ];
   return [head, table.toString(), ...notes].join('\n');
 };
 

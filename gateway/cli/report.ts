@@ -27,7 +27,9 @@ export const reportCommand = (): Command =>
 
 const usageCommand = (): Command =>
   new Command('usage')
-    .description('requests, tokens, cost, denials and latency of every recorded request')
+    .description(
+      'requests, tokens, cost, denials and latency of every recorded request; percentiles are of answered requests, right to within a factor of 1.5',
+    )
     .option('--by <dimensions>', 'org, team, user, key, use_case, workflow, model, upstream, day, tag:<name>', 'org')
     .option(
       '--since <day>',

@@ -111,7 +111,7 @@ describe('aegis report usage', () => {
      │ other │ (none)       │        1 │      0 │       0 │      1 │      0 │      0 │           0 │      0 │         0 │ 0.000000 │      - │      - │
      │ total │              │        5 │      1 │       1 │      1 │ 45,090 │  9,000 │         520 │  2,111 │       700 │ 1.234817 │    358 │    429 │
      └───────┴──────────────┴──────────┴────────┴─────────┴────────┴────────┴────────┴─────────────┴────────┴───────────┴──────────┴────────┴────────┘
-     1 requests: tokens estimated, the provider told none
+     tokens of 1 request are estimated: the provider told none
      "
     `);
   });
