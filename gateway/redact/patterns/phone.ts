@@ -57,7 +57,7 @@ export class PhoneReader {
     if (text.charAt(start - 1) === '(') start--;
     if (text.charAt(start - 1) === '+' || text.startsWith('+ ', start - 2)) {
       start = text.lastIndexOf('+', start);
-      return this.#startsClean(start) ? this.#international(INTERNATIONAL, start, 1) : undefined;
+      return isIn(text, start - 1, DIGIT) ? undefined : this.#international(INTERNATIONAL, start, 1); // no sum
     }
     if (
       text.charAt(start) === '(' &&

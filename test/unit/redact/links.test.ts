@@ -20,6 +20,7 @@ const vaultOf = (...restore: RedactRule['restore']): { vault: Vault; placeholder
 /** `¶` stands for the placeholder in these texts. */
 const restored = (template: string, place: 'text' | 'tool_arguments', ...restore: RedactRule['restore']): string => {
   const { vault, placeholder } = vaultOf(...restore);
+  expect(template).toContain('¶');
   const text = template.replaceAll('¶', placeholder);
   const whole = vault.restore(text, place);
   const restorer = vault.restorer(place);
@@ -68,7 +69,7 @@ const OUTSIDE_LINKS = [
   '¶',
   'Write to ¶, or to ¶.',
   'See https://example.com/help and write to ¶',
-  'https://example.com\nP',
+  'https://example.com\n¶',
   '[¶](https://example.com)',
   '[¶]: it',
   '[help](https://example.com) ¶',
@@ -84,7 +85,7 @@ const OUTSIDE_LINKS = [
   'and/or ¶',
   '{"home":"https://example.com","mail":"¶"}',
   '[{"home":"https://example.com","mail":"¶"}]',
-  '{"note":"https://example.com\\nP"}',
+  '{"note":"https://example.com\\n¶"}',
 ];
 
 describe('in a text', () => {
