@@ -1,0 +1,105 @@
+import type { Input } from '../../gateway/types.gen.ts';
+import { input } from './policy-fixture.ts';
+
+const UPSTREAMS: Input['upstreams'] = {
+  openai: { dialects: ['openai'], third_party: true, state: 'up', error_rate: 0, p50_ms: 300 },
+  anthropic: { dialects: ['anthropic'], third_party: true, state: 'up', error_rate: 0.01, p50_ms: 400 },
+  mistral: { dialects: ['openai'], third_party: true, state: 'degraded', error_rate: 0.2, p50_ms: 900 },
+  local: { dialects: ['openai'], third_party: false, state: 'up', error_rate: 0, p50_ms: 80 },
+};
+
+const student = { id: 'key_s', org: 'demo-university', team: 'cs101', user: 'ada', roles: ['student'] };
+const researcher = { id: 'key_r', org: 'demo-university', team: 'nlp-lab', user: 'grace', roles: ['researcher'] };
+
+const made = (change: Parameters<typeof input>[0], rest: Partial<Omit<Input, 'request' | 'caller'>> = {}): Input => {
+  const base = input(change);
+  const purpose = {
+    workflow: 'assistant',
+    use_case: 'homework',
+    session: 's1',
+    tags: { institution: 'MIT', course: 'CS101' },
+  };
+  return { ...base, upstreams: UPSTREAMS, purpose, ...rest };
+};
+
+const content = (change: Partial<Input['content']>): Input['content'] => ({ ...input().content, ...change });
+
+/** Valid inputs for the demo policies, by what they are; most are allowed. */
+export const demoInputs = (): Record<string, Input> => ({
+  'a question with options of a student': made(
+    { caller: student, request: { headers: { 'user-agent': 'lms/1' } } },
+    { content: content({ signals: { ...input().content.signals, multiple_choice: true } }) },
+  ),
+  'an essay of a student, with a cap, tools and personal data': made(
+    {
+      caller: student,
+      request: {
+        max_output_tokens: 900,
+        temperature: 0.2,
+        stream: true,
+        tools: ['calculator', 'web_browser'],
+        response_format: 'text',
+      },
+    },
+    {
+      content: content({
+        complexity: 0.8,
+        pii: { email: 2, phone: 1 },
+        signals: { ...input().content.signals, instruction_verbs: 3, words: 300 },
+      }),
+    },
+  ),
+  'a concrete model of a student in the other dialect': made({
+    caller: student,
+    request: { model: 'claude-haiku-5-5', endpoint: 'messages', dialect: 'anthropic', max_output_tokens: 100 },
+  }),
+  'the frontier for a researcher': made(
+    { caller: researcher, request: { model: 'gpt-6-astra' } },
+    { purpose: { workflow: 'research', use_case: '', session: '', tags: {} } },
+  ),
+  'an image of a researcher': made(
+    { caller: researcher, request: { model: 'gpt-6-sol' } },
+    {
+      purpose: { workflow: 'research', use_case: '', session: '', tags: {} },
+      content: content({ modalities: ['text', 'image'], uninspected: [{ kind: 'image', bytes: 90_000 }] }),
+    },
+  ),
+  'a budget that runs low': made(
+    { caller: student },
+    {
+      spend: [
+        {
+          scope: 'team',
+          subject: 'demo-university/cs101',
+          period: '2026-11',
+          micro_usd: 190_000_000,
+          reserved_micro_usd: 1_000_000,
+          cap_micro_usd: 200_000_000,
+          age_ms: 12,
+        },
+      ],
+    },
+  ),
+  'a school that keeps to European upstreams': made(
+    { caller: { id: 'key_c', org: 'demo-college', team: '', user: '', roles: ['teacher'] } },
+    { purpose: { workflow: 'tutoring', use_case: '', session: '', tags: {} } },
+  ),
+  'the list of models': made({ caller: student, request: { endpoint: 'models', model: '' } }),
+  'a caller that a JWT proves, limited to one workflow': made({
+    caller: {
+      ...student,
+      kind: 'jwt',
+      workflows: ['assistant'],
+      groups: ['g1'],
+      scopes: ['llm'],
+      claims: { plan: 'basic' },
+    },
+  }),
+  'a student who asks for the frontier': made({ caller: student, request: { model: 'gpt-6-astra' } }),
+  'an unknown organisation': made({ caller: { ...student, org: 'nobody' } }),
+  'an unknown workflow': made(
+    { caller: student },
+    { purpose: { workflow: 'gambling', use_case: '', session: '', tags: {} } },
+  ),
+  'an API key in the text': made({ caller: student }, { content: content({ secrets: { openai: 1 } }) }),
+});
