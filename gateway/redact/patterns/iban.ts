@@ -16,7 +16,7 @@ const LENGTHS: ReadonlyMap<string, number> = new Map(
     .map((entry) => [entry.slice(0, 2), Number(entry.slice(2))]),
 );
 
-/** Every account number has at least as many digits (Malta 13, Gibraltar 2 + its account's): prose has fewer. */
+/** Account numbers in use have more digits; words that happen to follow `at 12` have none. */
 const DIGITS_MIN = 6;
 
 /** ISO 7064 MOD 97-10 over the rearranged number, a character at a time; letters count 10 to 35. */

@@ -10,7 +10,7 @@ const isShared = (address: string): boolean =>
   address === '::1' ||
   address === '::';
 
-const VERSION_WORDS = /(?:\bv|version|release|build|section|chapter)[ :.]{0,2}$/i;
+const VERSION_WORDS = /(?:\bv|version|release|build|section|chapter)[ :.-]{0,2}$/i;
 
 /** The IPv4 address whose first digit is at `start`: four octets in decimal, not part of a longer dotted number. */
 export const matchIpv4 = (text: string, start: number): Span | undefined => {

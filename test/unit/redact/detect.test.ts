@@ -150,6 +150,7 @@ describe('IP addresses', () => {
     '256.1.1.1',
     'v1.2.3.4',
     'version 1.2.3.4',
+    'rfc7231#section-3.1.1.1',
     '11:34:35',
     'std::vector',
     'a::b',
