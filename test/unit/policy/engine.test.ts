@@ -1,0 +1,190 @@
+import { beforeAll, describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { isGatewayError } from '../../../gateway/errors.ts';
+import { createPolicy } from '../../../gateway/policy/engine.ts';
+import type { Policy } from '../../../gateway/policy/policy.ts';
+import { isDecision, isInput } from '../../../gateway/policy/shapes.ts';
+import { warmupInputs } from '../../../gateway/policy/warmup.ts';
+import type { Decision, Input } from '../../../gateway/types.gen.ts';
+import { allowAll, compile, input, MODELS, resultOf } from '../../support/policy-fixture.ts';
+
+const ALLOWED: Decision = {
+  allow: true,
+  deny: [],
+  route: { candidates: [{ model: 'small', upstream: 'openai' }], reason: '', experiment: null, mirror: null },
+  parameters: {},
+  tools: { remove: [] },
+  redact: [],
+  rate: { tier: 'free', limits: [] },
+  budgets: [],
+  audit: { content: 'none', retention_days: 1 },
+  cache: null,
+  rules: [],
+};
+const NONE = { ...ALLOWED, allow: false, route: { ...ALLOWED.route, candidates: [] } };
+
+/** Answers with the JSON in a header, so that one module can give any decision; without one it denies. */
+const ECHO = {
+  'models/data.json': JSON.stringify(MODELS),
+  'aegis/decision.rego': `package aegis
+
+default decision := ${JSON.stringify(NONE)}
+
+decision := json.unmarshal(input.request.headers.decision)
+
+default models := ["small"]
+
+models := json.unmarshal(input.request.headers.models)
+`,
+};
+
+const answering = (decision: unknown, change: Partial<Input['request']> = {}): Input =>
+  input({ request: { headers: { decision: JSON.stringify(decision) }, ...change } });
+
+const failure = (run: () => unknown): { code: string; cause: string } | undefined => {
+  try {
+    run();
+    return undefined;
+  } catch (error) {
+    if (!isGatewayError(error)) throw error;
+    return { code: error.code, cause: String((error.detail.cause as { message?: unknown }).message) };
+  }
+};
+
+describe('a policy', () => {
+  let policy: Policy;
+  beforeAll(async () => {
+    policy = await createPolicy(await compile(ECHO));
+  });
+
+  test('gives a decision that is whole', () => {
+    expect(policy.decide(answering(ALLOWED))).toEqual(ALLOWED);
+    expect(policy.decide(answering(NONE)).allow).toBe(false);
+  });
+
+  test.each<[string, unknown, RegExp]>([
+    ['allows without a model', { ...ALLOWED, route: { ...ALLOWED.route, candidates: [] } }, /names no model/],
+    [
+      'allows and denies',
+      { ...ALLOWED, deny: [{ code: 'x', message: 'x', hint: '', rule: 'x' }] },
+      /allows and denies/,
+    ],
+    [
+      'names an unknown model',
+      { ...ALLOWED, route: { ...ALLOWED.route, candidates: [{ model: 'large', upstream: 'openai' }] } },
+      /unknown model "large"/,
+    ],
+    [
+      'names a property of every object as a model',
+      { ...ALLOWED, route: { ...ALLOWED.route, candidates: [{ model: 'constructor', upstream: 'openai' }] } },
+      /unknown model/,
+    ],
+    [
+      'names an upstream that does not serve the model',
+      { ...ALLOWED, route: { ...ALLOWED.route, candidates: [{ model: 'small', upstream: 'mistral' }] } },
+      /does not serve/,
+    ],
+    ['names a mirror, which no stage executes', { ...ALLOWED, route: { ...ALLOWED.route, mirror: 'small' } }, /mirror/],
+    ['names a cache, which no stage executes', { ...ALLOWED, cache: { ttl_s: 1 } }, /cache/],
+    [
+      'redacts answers, which no stage executes',
+      { ...ALLOWED, redact: [{ entity: 'email', action: 'mask', in: ['request', 'response'], restore: [] }] },
+      /redact/,
+    ],
+    ['has a field too many', { ...ALLOWED, bypass: true }, /bypass/],
+    ['allows with a string', { ...ALLOWED, allow: 'true' }, /allow/],
+    ['allows with a number', { ...ALLOWED, allow: 1 }, /allow/],
+    ['lacks a part', { ...ALLOWED, budgets: undefined }, /budgets/],
+    ['is true', true, /malformed/],
+    ['is null', null, /malformed/],
+    ['is a list', [ALLOWED], /malformed/],
+  ])('that %s is unavailable, not an allow', (_, decision, cause) => {
+    expect(failure(() => policy.decide(answering(decision)))).toEqual({
+      code: 'policy_unavailable',
+      cause: expect.stringMatching(cause),
+    });
+    expect(policy.decide(answering(ALLOWED)).allow).toBe(true);
+  });
+
+  test('is unavailable when a candidate is at an upstream that is not configured', () => {
+    const unconfigured = { ...answering(ALLOWED), upstreams: {} };
+    expect(failure(() => policy.decide(unconfigured))?.cause).toMatch(/upstream "openai"/);
+  });
+
+  test('may allow without a model where the endpoint calls none', () => {
+    const listing = { ...ALLOWED, route: { ...ALLOWED.route, candidates: [] } };
+    expect(policy.decide(answering(listing, { endpoint: 'models' })).allow).toBe(true);
+  });
+
+  test('lists models sorted, once each, and only those it has', () => {
+    const listing = (models: unknown): Input => input({ request: { headers: { models: JSON.stringify(models) } } });
+    expect(policy.models(listing(['small', 'small']))).toEqual(['small']);
+    for (const bad of [['large'], [1], 'small', null, { small: true }, ['__proto__']]) {
+      expect(failure(() => policy.models(listing(bad)))?.code).toBe('policy_unavailable');
+    }
+  });
+
+  test('never allows on a nonsense decision, whatever the JSON', () => {
+    const mutant = fc
+      .tuple(fc.constantFrom(...Object.keys(ALLOWED)), fc.jsonValue(), fc.boolean())
+      .map(([key, value, drop]) => (drop ? { ...ALLOWED, [key]: undefined } : { ...ALLOWED, [key]: value }));
+    fc.assert(
+      fc.property(fc.oneof(fc.jsonValue(), mutant), (decision) => {
+        let made: Decision | undefined;
+        const failed = failure(() => {
+          made = policy.decide(answering(decision));
+        });
+        if (failed !== undefined) return failed.code === 'policy_unavailable';
+        const given = made as Decision;
+        return isDecision(given) && (!given.allow || given.route.candidates.every(({ model }) => model === 'small'));
+      }),
+      { numRuns: 10_000 },
+    );
+  }, 60_000);
+});
+
+describe('createPolicy', () => {
+  test.each<[string, Record<string, string>, RegExp]>([
+    ['whose data have no models', { ...allowAll(), 'models/data.json': '{}' }, /data.json: \/models/],
+    ['whose result is undefined', resultOf('input.nothing'), /the result is undefined/],
+    [
+      'whose decision is malformed for any valid input',
+      resultOf('{"allow": true}'),
+      /no valid decision for a valid input/,
+    ],
+    [
+      'whose models are unknown',
+      {
+        ...allowAll(),
+        'aegis/decision.rego': allowAll()['aegis/decision.rego']!.replace(/models := .*/, 'models := ["large"]'),
+      },
+      /unknown model "large"/,
+    ],
+  ])('refuses a bundle %s', async (_, sources, reason) => {
+    await expect(createPolicy(await compile(sources))).rejects.toThrow(reason);
+  });
+
+  test('refuses a decision with two values, which complete rules cannot have', async () => {
+    const twice = `${resultOf('1')['aegis/decision.rego']}\ndecision := 2 if input.request.id\n`;
+    await expect(createPolicy(await compile({ ...resultOf('1'), 'aegis/decision.rego': twice }))).rejects.toThrow(
+      /no valid decision/,
+    );
+  });
+});
+
+describe('warmupInputs', () => {
+  test('are valid inputs, with or without tables of names', () => {
+    const data = {
+      models: MODELS,
+      organizations: { a: { teams: { t: {} }, workflows: { w: true } } },
+      roles: { r: {} },
+    };
+    for (const each of [
+      ...warmupInputs(data),
+      ...warmupInputs({}),
+      ...warmupInputs({ models: 7, organizations: null, roles: [] }),
+    ]) {
+      expect(isInput(each) || isInput.errors).toBe(true);
+    }
+  });
+});
