@@ -1,0 +1,3 @@
+module aegis.invalid/bench
+
+go 1.21
