@@ -57,7 +57,7 @@ export const readSignals = (sample: Sample, turns: number): Signals => {
     multiple_choice: has('.', ')', ':') && hasOptions(text, questions),
     yes_no: isYesNo(text, words, questions),
     question_marks: questions,
-    code: has('`', '{', ';', '(', '<') && CODE.test(text),
+    code: CODE.test(text),
     math: (isWide || has('\\', '$', '^', '=', '+', '*', '(')) && MATH.test(text),
     instruction_verbs: verbs,
     turns,

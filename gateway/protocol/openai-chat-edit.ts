@@ -53,6 +53,7 @@ const toolRemovals = (call: Call, removed: ReadonlySet<string>): Splice[] => {
   const splices: Splice[] = [];
   const gone = new Set<string>();
   for (const [name, nameOf, choice] of LISTS) {
+    if (namesRemoved(body[choice], removed)) gone.add(choice);
     const member = scan.members.get(name);
     const list = body[name];
     if (!member || !Array.isArray(list)) continue;
@@ -61,7 +62,6 @@ const toolRemovals = (call: Call, removed: ReadonlySet<string>): Splice[] => {
     if (left === list.length) continue;
     if (left > 0) splices.push(...removals(elementRanges(raw, scan, member), isRemoved));
     else for (const field of name === 'tools' ? ['tools', ...WITH_TOOLS] : [name, choice]) gone.add(field);
-    if (namesRemoved(body[choice], removed)) gone.add(choice);
   }
   if (removed.has(WEB_SEARCH)) gone.add('web_search_options');
   const names = [...scan.members.keys()];
