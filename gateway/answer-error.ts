@@ -34,7 +34,7 @@ export const answerError = async (
   res.writeHead(error.status, {
     'content-type': 'application/json',
     'content-length': Buffer.byteLength(body),
-    ...decidedHeaders(x),
+    ...decidedHeaders(x, dialect),
     ...errorHeaders(error),
     // What is left of the body is not worth reading.
     ...(res.req.complete && !gw.isDraining() ? {} : { connection: 'close' }),
@@ -57,9 +57,10 @@ export const toGatewayError = (thrown: unknown, gw: Gateway, x: Exchange): Gatew
   return new GatewayError('internal_error', 'The gateway failed.', { cause: thrown });
 };
 
-/** Headers of every answer, and those of a decided request. */
-export const decidedHeaders = (x: Exchange): Record<string, string> => {
+/** Headers of every answer, and those of a decided request. Anthropic's clients read the id from `request-id`. */
+export const decidedHeaders = (x: Exchange, dialect: Dialect): Record<string, string> => {
   const headers: Record<string, string> = { 'x-request-id': x.ids.requestId };
+  if (dialect === 'anthropic') headers['request-id'] = x.ids.requestId;
   const { decision, permit } = x.products;
   if (decision && x.policy) {
     headers['x-aegis-decision-id'] = x.ids.decisionId;

@@ -35,7 +35,8 @@ export const createApp = (gw: Gateway, open: Set<Exchange>): Koa => {
     try {
       await next();
     } catch (error) {
-      await answerError(gw, x, dialectOf(req.url ?? '/'), res, error);
+      const dialect = dialectOf(req.url ?? '/', req.headers['anthropic-version'] !== undefined);
+      await answerError(gw, x, dialect, res, error);
     } finally {
       open.delete(x);
     }

@@ -28,13 +28,14 @@ export const answerModels = async (
   const decision = x.keep('decision', decide(input, policy));
   if (!decision.allow) throw denial(decision);
   const names = [AUTO, ...policy.models(input)];
-  const entry = head.headers['anthropic-version'] === undefined ? openaiEntry : anthropicEntry;
+  const isAnthropic = head.headers['anthropic-version'] !== undefined;
+  const entry = isAnthropic ? anthropicEntry : openaiEntry;
   const titles = (name: string): string => policy.data.models[name]?.title ?? 'Chosen by the policy';
   let body: unknown;
   if (head.modelId === null) {
     body = list(
       names.map((name) => entry(name, titles(name))),
-      entry === anthropicEntry,
+      isAnthropic,
     );
   } else if (names.includes(head.modelId)) {
     body = entry(head.modelId, titles(head.modelId));
@@ -48,7 +49,7 @@ export const answerModels = async (
   res.writeHead(200, {
     'content-type': 'application/json',
     'content-length': Buffer.byteLength(text),
-    ...decidedHeaders(x),
+    ...decidedHeaders(x, isAnthropic ? 'anthropic' : 'openai'),
   });
   res.end(text);
 };

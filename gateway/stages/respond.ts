@@ -28,7 +28,7 @@ export const respond = async (
   if (answer.status < 400) {
     x.evidence = { model: answer.candidate.model, reported: null, outputEstimate: () => 0 };
   }
-  if (answer.stream) await relayStream(gw, x, call, answer, res, answerHeaders(x, answer));
+  if (answer.stream) await relayStream(gw, x, call, answer, res, answerHeaders(x, call, answer));
   else await relayBody(gw, x, call, answer, res);
 };
 
@@ -58,7 +58,7 @@ const relayBody = async (gw: Gateway, x: Exchange, call: Call, answer: Answer, r
   };
   await conclude(gw, x, ending, contentOf(decision, [received], [sent]));
   res.writeHead(answer.status, {
-    ...answerHeaders(x, answer),
+    ...answerHeaders(x, call, answer),
     'x-aegis-cost-usd': costUsd(cost.micro_usd),
     'content-length': sent.length,
   });
@@ -93,9 +93,9 @@ const parse = (bytes: Buffer): object | undefined => {
 };
 
 /** The headers of every relayed answer. */
-export const answerHeaders = (x: Exchange, answer: Answer): Record<string, string> => ({
+export const answerHeaders = (x: Exchange, call: Call, answer: Answer): Record<string, string> => ({
   ...relayedHeaders(answer.headers),
-  ...decidedHeaders(x),
+  ...decidedHeaders(x, call.dialect),
   'x-aegis-model': answer.candidate.model,
   'x-aegis-upstream': answer.candidate.upstream.name,
   'x-aegis-attempts': String(x.attempts.length),

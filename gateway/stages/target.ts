@@ -40,8 +40,14 @@ export const findRoute = (method: string, url: string): Target => {
   });
 };
 
-/** The dialect in which to answer whatever a request asks for, known or not. */
-export const dialectOf = (url: string): Dialect => (/^\/v1\/messages(?:[/?]|$)/.test(url) ? 'anthropic' : 'openai');
+/**
+ * The dialect in which to answer whatever a request asks for, known or not. The models are at the same path in both
+ * APIs: there `isAnthropic` says whether the caller sent anthropic-version.
+ */
+export const dialectOf = (url: string, isAnthropic = false): Dialect =>
+  (isAnthropic ? /^\/v1\/(?:messages|models)(?:[/?]|$)/ : /^\/v1\/messages(?:[/?]|$)/).test(url)
+    ? 'anthropic'
+    : 'openai';
 
 const badTarget = (why: string): GatewayError =>
   new GatewayError('invalid_request_target', `The request target is not valid: ${why}.`);
