@@ -112,8 +112,8 @@ const asked = ({ request, content }: Input): string[] => {
   ];
   const { signals } = content;
   const size = [
-    `${number(content.messages)} messages`,
-    `${number(content.bytes)} bytes`,
+    plural(content.messages, 'message'),
+    plural(content.bytes, 'byte'),
     `about ${number(content.tokens_estimate)} tokens`,
     content.modalities.join('+'),
   ];
@@ -250,10 +250,12 @@ const counts = (of: Readonly<Record<string, number>>): string =>
 
 const number = (value: number): string => value.toLocaleString('en-US');
 
+const plural = (value: number, noun: string): string => `${number(value)} ${noun}${value === 1 ? '' : 's'}`;
+
 const milliseconds = (ms: number): string => `${ms.toFixed(ms < 10 ? 3 : 1)} ms`;
 
 /** US dollars with as many decimals as millionths need. */
 const dollars = (microUsd: number): string => {
-  const text = (microUsd / 1_000_000).toFixed(6).replace(/0{1,4}$/, '');
-  return `$${text}`;
+  const [whole, millionths] = (microUsd / 1_000_000).toFixed(6).split('.') as [string, string];
+  return `$${number(Number(whole))}.${millionths.replace(/0{1,4}$/, '')}`;
 };
