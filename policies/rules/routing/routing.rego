@@ -115,25 +115,26 @@ pool := [{"model": input.request.model, "upstream": upstream} |
 	not auto
 }
 
-# Those that can take this request, whatever their health.
-fit := [candidate |
+# Those that can take this request. Upstreams that are down are tried only when there is no other.
+up := [candidate |
 	some candidate in pool
+	input.upstreams[candidate.upstream].state != "down"
+	fits(candidate)
+]
+
+tried := up if count(up) > 0
+
+tried := [candidate | some candidate in pool; input.upstreams[candidate.upstream]; fits(candidate)] if count(up) == 0
+
+fits(candidate) if {
 	model := data.models[candidate.model]
 	model.upstreams[candidate.upstream]
-	input.upstreams[candidate.upstream]
 	caller.organization.upstreams[candidate.upstream]
 	model.class in caller.classes
 	caller.current(model)
 	input.content.tokens_estimate <= model.context_tokens
 	reads(model, candidate.upstream)
-]
-
-# Upstreams that are down are tried only when there is no other.
-up := [candidate | some candidate in fit; input.upstreams[candidate.upstream].state != "down"]
-
-tried := up if count(up) > 0
-
-tried := fit if count(up) == 0
+}
 
 candidates := array.concat(native, foreign)
 
@@ -212,7 +213,7 @@ fired contains "routing.saving" if {
 
 stuck if {
 	input.request.endpoint != "models"
-	count(fit) == 0
+	count(tried) == 0
 	count(pool) > 0
 }
 
