@@ -1,7 +1,7 @@
 import { createPublicKey } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
-import { Command } from 'commander';
+import { Command, InvalidArgumentError } from 'commander';
 import { parseDocument } from 'yaml';
 import { type BuiltBundle, buildBundle } from '../policy/build.ts';
 import { type Bundle, readBundle, SIGNATURES_FILE } from '../policy/bundle.ts';
@@ -70,7 +70,7 @@ const build = async (policies: string, flags: BuildFlags): Promise<void> => {
 
 const parseSequence = (text: string): number => {
   const value = Number(text);
-  if (!Number.isSafeInteger(value) || value < 1) throw new Error(`--sequence ${text}: want a whole number from 1`);
+  if (!Number.isSafeInteger(value) || value < 1) throw new InvalidArgumentError('want a whole number from 1');
   return value;
 };
 
