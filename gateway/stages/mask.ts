@@ -47,7 +47,7 @@ export const mask = (call: Call, described: Described, decision: Decision, openV
   const { caller, purpose } = input;
   // The conversation: a value has one placeholder in it, and another in everybody else's.
   const scope = JSON.stringify([caller.org, caller.user || caller.id, purpose.session]);
-  const vault = openVault(scope, (id) => call.raw.includes(id));
+  const vault = openVault(scope, (id) => isTyped(call, id));
   const masks = replacements(findings, (value, { entity }) => {
     const rule = rules.get(entity);
     return rule ? vault.replace(value, entity, rule) : value;
@@ -72,3 +72,7 @@ export const mask = (call: Call, described: Described, decision: Decision, openV
   };
   return { vault, counts, bodyFor, content };
 };
+
+/** Whether the caller wrote `id` itself, as it is or in escapes. */
+const isTyped = (call: Call, id: string): boolean =>
+  call.raw.includes(id) || (call.raw.includes('\\u') && JSON.stringify(call.body).includes(id));
