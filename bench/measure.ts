@@ -15,6 +15,9 @@ export interface Bench {
   readonly say: (line: string) => void;
 }
 
+/** Enough for V8 to have compiled what is hot: the gateway needs some thousand requests. */
+const WARM_UP_S = 4;
+
 /** What one round gave for one target. */
 interface Sample {
   readonly requestsPerSecond: number;
@@ -33,7 +36,7 @@ export const measure = async (bench: Bench, workload: Workload): Promise<Workloa
     const requestsMax = connections === 1 ? workload.requestsMax * 8 : workload.requestsMax;
     return runLoad({ core, program, url, key, bodyFile, connections, seconds, requestsMax }, workload);
   };
-  for (const { url, key } of bench.targets) await load(url, key, workload.connections, Math.min(2, bench.seconds));
+  for (const { url, key } of bench.targets) await load(url, key, workload.connections, WARM_UP_S);
 
   const samples = new Map<string, Sample[]>(bench.targets.map(({ name }) => [name, []]));
   const mock: number[] = [];

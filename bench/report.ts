@@ -43,16 +43,25 @@ ${time.slice(0, 16).replace('T', ' ')} UTC, commit ${commit}; ${machine.cpu}, ${
 
 const where = (profile: Profile): string => {
   const percent = (share: number): string => `${(share * 100).toFixed(1)} %`;
-  const parts = profile.parts.filter(({ share }) => share >= 0.005);
+  const table = (name: string, parts: Profile['parts']): string[] => [
+    `| ${name} | share | µs/request |`,
+    '| --- | --- | --- |',
+    ...parts
+      .filter(({ share }) => share >= 0.005)
+      .map(({ part, share, us }) => `| ${part} | ${percent(share)} | ${us.toFixed(1)} |`),
+    '',
+  ];
   return [
     `## Where the time goes (${profile.workload})`,
     '',
     `Self time under \`node --cpu-prof\` (\`node bench/run.ts --profile '${profile.workload}'\`), ${profile.requests} requests at ${profile.cpuUs.toFixed(0)} µs of CPU, the profiler's own included.`,
     '',
-    '| part | share | µs/request |',
-    '| --- | --- | --- |',
-    ...parts.map(({ part, share, us }) => `| ${part} | ${percent(share)} | ${us.toFixed(1)} |`),
+    'By who asked for the work, the nearest caller in the gateway’s own code:',
     '',
+    ...table('part', profile.owners),
+    'By whose code ran:',
+    '',
+    ...table('code', profile.parts),
     '| function | at | share | µs/request |',
     '| --- | --- | --- | --- |',
     ...profile.functions
