@@ -1,4 +1,4 @@
-import { ESCAPED, type JsonScan, KEY, NUMBER, scanJson, stringAt } from '../protocol/json-scan.ts';
+import { ESCAPED, type JsonScan, KEY, NUMBER, scanJson, stringAt, tokenAfter } from '../protocol/json-scan.ts';
 import type { Splice } from '../protocol/protocol.ts';
 import { splice } from '../protocol/splice.ts';
 import type { Detector, Finding } from '../redact/redactor.ts';
@@ -27,8 +27,10 @@ const NESTING = 4;
 
 /** No value of any entity is shorter (`a@b.co`). */
 const SHORTEST_VALUE = 6;
-/** No credential is shorter: below, a value has a digit, an @ or a colon. */
+/** A credential has at least so many letters, digits, `-` or `_` in a row; any other value a digit, an @ or a colon. */
 const SHORTEST_KEY = 16;
+/** Longer tokens are given to the detector at once: its own native search is faster than a look at each byte. */
+const LONGEST_LOOK = 512;
 
 /** A key this long at most, before a value this long at most, is shown with it: `phone` says what a number is. */
 const KEY_CHARACTERS = 32;
@@ -51,15 +53,13 @@ export const inspect = (
   depth = 0,
 ): Findings => {
   const tokens: TokenFindings[] = [];
-  // Where no string has escapes, what is in a string stands in the body as it is, between quotes that are part of no
-  // value: a body in which nothing is found has nothing in its plain strings.
-  const isPlainClean = mayGate(raw, scan) && detector.detect(raw.toString('utf8')).length === 0;
+  const suspects = mayGate(raw, scan) ? suspectsOf(raw, scan, detector) : null;
   let key = -1;
   for (let token = 0; token < scan.count; token++) {
     const flags = scan.flags[token]!;
     const isKey = (flags & KEY) !== 0;
     if (isKey) key = token;
-    if (isPlainClean && (flags & ESCAPED) === 0) continue;
+    if (suspects && (flags & ESCAPED) === 0 && !suspects.has(token)) continue;
     if (opaque.has(token) || !mayHold(raw, scan.starts[token]!, scan.ends[token]!)) continue;
     const found = inspectToken(raw, scan, token, isKey ? -1 : key, detector, depth);
     if (found) tokens.push(found);
@@ -77,15 +77,49 @@ const mayGate = (raw: Buffer, scan: JsonScan): boolean => {
   return plain * BYTES_A_CALL > raw.length;
 };
 
-/** Whether a token can hold a value at all. Anything long, and anything but plain ASCII, can. */
+/**
+ * The plain tokens that may hold a value. What is in a string without escapes stands in the body as it is, between
+ * quotes that are part of no value: so a look at the whole body finds at least what a look at each string does.
+ */
+const suspectsOf = (raw: Buffer, scan: JsonScan, detector: Detector): ReadonlySet<number> => {
+  const text = raw.toString('utf8');
+  const found = detector.detect(text);
+  if (found.length === 0) return NONE;
+  const suspects = new Set<number>();
+  const isAscii = text.length === raw.length;
+  let units = 0;
+  let bytes = 0;
+  const offsetOf = (unit: number): number => {
+    if (isAscii) return unit;
+    bytes += Buffer.byteLength(text.slice(units, unit));
+    units = unit;
+    return bytes;
+  };
+  for (const { start, end } of found) {
+    // From the token in which the finding starts.
+    let token = Math.max(0, tokenAfter(scan, offsetOf(start) + 1) - 1);
+    for (const stop = offsetOf(end); token < scan.count && scan.starts[token]! < stop; token++) suspects.add(token);
+  }
+  return suspects;
+};
+
+/** Whether a token can hold a value at all, told from its bytes. Escapes of code points and what is not ASCII can. */
 const mayHold = (raw: Buffer, start: number, end: number): boolean => {
   const length = end - start;
   if (length < SHORTEST_VALUE) return false;
-  if (length >= SHORTEST_KEY) return true;
+  if (length > LONGEST_LOOK) return true;
+  let run = 0;
   for (let at = start; at < end; at++) {
     const byte = raw[at]!;
-    // Digits and colon, @, backslash, and what is not ASCII.
-    if ((byte >= 0x30 && byte <= 0x3a) || byte === 0x40 || byte === 0x5c || byte >= 0x80) return true;
+    // Digits and colon, @.
+    if ((byte >= 0x30 && byte <= 0x3a) || byte === 0x40 || byte >= 0x80) return true;
+    const lower = byte | 0x20;
+    if ((lower >= 0x61 && lower <= 0x7a) || byte === 0x2d || byte === 0x5f) {
+      if (++run === SHORTEST_KEY) return true;
+    } else if (byte === 0x5c) {
+      if (raw[at + 1] === 0x75) return true;
+      run = 0;
+    } else run = 0;
   }
   return false;
 };
@@ -128,35 +162,42 @@ const inspectNested = (text: string, detector: Detector, depth: number): Finding
   return inspect(raw, scan, detector, NONE, depth);
 };
 
-/** Findings in a value, with the name of its member before it as context. */
+/**
+ * Findings in a value; where it has none by itself, with the name of its member before it as context. A name only adds
+ * findings: `version` before an address must not hide it.
+ */
 const detectAfterKey = (raw: Buffer, scan: JsonScan, key: number, text: string, detector: Detector): Finding[] => {
+  const alone = detector.detect(text);
   const length = scan.ends[key]! - scan.starts[key]!;
-  if (length > KEY_CHARACTERS || text.length > VALUE_CHARACTERS) return detector.detect(text);
+  if (alone.length > 0 || length > KEY_CHARACTERS || text.length > VALUE_CHARACTERS) return alone;
   const name = stringAt(raw, scan, key);
-  if (PLAIN_KEYS.has(name)) return detector.detect(text);
+  if (PLAIN_KEYS.has(name)) return alone;
   const prefix = `${name}: `;
-  const findings = detector.detect(prefix + text);
-  // One that starts in the name is of both together: then the value is judged alone.
-  if (findings.some(({ start, end }) => start < prefix.length && end > prefix.length)) return detector.detect(text);
-  return findings
+  // One that starts in the name is of both together, which do not stand together.
+  return detector
+    .detect(prefix + text)
     .filter(({ start }) => start >= prefix.length)
     .map((finding) => ({ ...finding, start: finding.start - prefix.length, end: finding.end - prefix.length }));
 };
 
 /**
  * The splices that replace each found value by what `replace` gives. A string is written anew with its quotes; a
- * number becomes a string; JSON in a string stays JSON.
+ * number becomes a string; JSON in a string stays JSON. A token in which nothing changes keeps its bytes.
  */
-export const replacements = (findings: Findings, replace: (value: string, finding: Finding) => string): Splice[] =>
-  findings.tokens.map((found) => {
-    const isNumber = (findings.scan.flags[found.token]! & NUMBER) !== 0;
-    const quotes = isNumber ? 0 : 1;
-    return {
+export const replacements = (findings: Findings, replace: (value: string, finding: Finding) => string): Splice[] => {
+  const splices: Splice[] = [];
+  for (const found of findings.tokens) {
+    const text = replaced(found, replace);
+    if (text === found.text) continue;
+    const quotes = findings.scan.flags[found.token]! & NUMBER ? 0 : 1;
+    splices.push({
       start: findings.scan.starts[found.token]! - quotes,
       end: findings.scan.ends[found.token]! + quotes,
-      text: JSON.stringify(replaced(found, replace)),
-    };
-  });
+      text: JSON.stringify(text),
+    });
+  }
+  return splices;
+};
 
 const replaced = (found: TokenFindings, replace: (value: string, finding: Finding) => string): string => {
   if (found.nested) return splice(found.nested.raw, replacements(found.nested, replace)).toString('utf8');

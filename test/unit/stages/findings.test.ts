@@ -74,6 +74,19 @@ describe('inspect', () => {
     expect(fake.calls).toBe(1);
   });
 
+  test('a value is found among many strings, whatever stands before it', () => {
+    const before = Array.from({ length: 40 }, (_, index) => `wörd 語 😀 number ${index}`);
+    for (const value of ['me@a.de', '123456789', '\u0001me@a.de']) {
+      const text = JSON.stringify({ a: before, [value]: 'kept', b: [value, 'x'], c: before });
+      expect(masked(text)).toBe(text.replaceAll(/me@a\.de/g, '<email>').replaceAll('123456789', '<phone>'));
+    }
+  });
+
+  test('a token in which nothing is replaced keeps its bytes', () => {
+    const findings = look('{"x":"me\\u0040a.de \\/ 123456789"}');
+    expect(replacements(findings, (value) => value)).toEqual([]);
+  });
+
   test('the name of a member is context for its value but no part of it', () => {
     const contextual: Detector = {
       name: 'contextual',

@@ -79,7 +79,9 @@ describe('routes', () => {
 
   test('errors of unknown paths are in the dialect of their prefix', () => {
     expect(
-      ['/v1/messages', '/v1/messages/x', '/v1/messages?beta=true', '/v1/messagesx', '/', ''].map((url) => dialectOf(url)),
+      ['/v1/messages', '/v1/messages/x', '/v1/messages?beta=true', '/v1/messagesx', '/', ''].map((url) =>
+        dialectOf(url),
+      ),
     ).toEqual(['anthropic', 'anthropic', 'anthropic', 'openai', 'openai', 'openai']);
   });
 });
