@@ -565,7 +565,7 @@ export interface Config {
    */
   limits?: {
     /**
-     * Largest request body.
+     * Largest request body. A hostile body may hold the event loop for a tenth of a second a megabyte, so raise it only as far as needed.
      */
     body_bytes?: number;
     /**
