@@ -74,7 +74,8 @@ const attempt = async (
   incoming.flow = flow;
   const failure = await incoming.head;
   const { status } = incoming;
-  const refused = status >= 400 ? `status_${status}` : null;
+  // A redirect is no answer either.
+  const refused = status >= 300 ? `status_${status}` : null;
   x.attempts.push({
     model: candidate.model,
     upstream: candidate.upstream.name,

@@ -32,7 +32,10 @@ const errorOf = async (promise: PromiseLike<unknown>): Promise<unknown> => {
 
 describe('the openai client with another base URL', () => {
   test('gets a chat completion', async () => {
-    const answer = await openai.chat.completions.create({ model: 'auto', messages: [{ role: 'user', content: QUESTION }] });
+    const answer = await openai.chat.completions.create({
+      model: 'auto',
+      messages: [{ role: 'user', content: QUESTION }],
+    });
     expect(answer.object).toBe('chat.completion');
     expect(answer.choices[0]?.message.content).toMatch(/^[ABC]$/);
     expect(answer.usage?.total_tokens).toBeGreaterThan(0);

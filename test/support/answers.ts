@@ -1,10 +1,15 @@
 /** A chat completion as OpenAI answers it. */
-export const chatCompletion = (content: string, usage = { prompt_tokens: 20, completion_tokens: 5, total_tokens: 25 }) => ({
+export const chatCompletion = (
+  content: string,
+  usage = { prompt_tokens: 20, completion_tokens: 5, total_tokens: 25 },
+) => ({
   id: 'chatcmpl-1',
   object: 'chat.completion',
   created: 1_790_000_000,
   model: 'upstream-model',
-  choices: [{ index: 0, message: { role: 'assistant', content, refusal: null }, logprobs: null, finish_reason: 'stop' }],
+  choices: [
+    { index: 0, message: { role: 'assistant', content, refusal: null }, logprobs: null, finish_reason: 'stop' },
+  ],
   usage,
 });
 
@@ -21,7 +26,8 @@ export const message = (text: string, usage = { input_tokens: 20, output_tokens:
 });
 
 /** One event of a chat completions stream. */
-export const chatEvent = (data: unknown): string => `data: ${typeof data === 'string' ? data : JSON.stringify(data)}\n\n`;
+export const chatEvent = (data: unknown): string =>
+  `data: ${typeof data === 'string' ? data : JSON.stringify(data)}\n\n`;
 
 /** The events of a chat completions stream, one a piece of text. */
 export const chatStream = (

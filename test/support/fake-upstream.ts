@@ -77,7 +77,8 @@ export const openFakeUpstream = async (play: Play = answerJson(200, {})): Promis
 export const answerJson =
   (status: number, body: unknown, headers: Record<string, string> = {}): Play =>
   (_request, res) => {
-    const bytes = Buffer.isBuffer(body) || typeof body === 'string' ? Buffer.from(body) : Buffer.from(JSON.stringify(body));
+    const bytes =
+      Buffer.isBuffer(body) || typeof body === 'string' ? Buffer.from(body) : Buffer.from(JSON.stringify(body));
     res.writeHead(status, { 'content-type': 'application/json', 'content-length': bytes.length, ...headers });
     res.end(bytes);
   };

@@ -19,7 +19,14 @@ export const PEOPLE = {
   student: { org: 'demo-university', team: 'cs101', user: 'sam', roles: ['student'], groups: [], workflows: [] },
   otherStudent: { org: 'demo-university', team: 'cs101', user: 'kim', roles: ['student'], groups: [], workflows: [] },
   teacher: { org: 'demo-university', team: 'cs101', user: 'tara', roles: ['teacher'], groups: [], workflows: [] },
-  researcher: { org: 'demo-university', team: 'nlp-lab', user: 'rosa', roles: ['researcher'], groups: [], workflows: [] },
+  researcher: {
+    org: 'demo-university',
+    team: 'nlp-lab',
+    user: 'rosa',
+    roles: ['researcher'],
+    groups: [],
+    workflows: [],
+  },
   service: { org: 'demo-university', team: 'lms', user: '', roles: ['service'], groups: [], workflows: [] },
 } as const satisfies Record<string, KeyGrant>;
 
@@ -110,7 +117,11 @@ export const openTestGateway = async (options: GatewayOptions = {}): Promise<Tes
       });
     },
     chat: (body, post) =>
-      gateway.post('/v1/chat/completions', { model: CHAT_MODEL, messages: [{ role: 'user', content: 'Hello.' }], ...body }, post),
+      gateway.post(
+        '/v1/chat/completions',
+        { model: CHAT_MODEL, messages: [{ role: 'user', content: 'Hello.' }], ...body },
+        post,
+      ),
     messages: (body, post) =>
       gateway.post(
         '/v1/messages',

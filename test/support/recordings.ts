@@ -24,7 +24,7 @@ export const wholeRecordings = (): Recording[] =>
 
 /** Every streamed chat completion and message, with the events' names and the end that a recording leaves out. */
 export const streamedRecordings = (): Recording[] =>
-  files('.chunks.txt').flatMap(({ name, text }) => {
+  files('.chunks.txt').flatMap(({ name, text }): Recording[] => {
     const all = text.split('\n').filter((line) => line.trim() !== '');
     // Some files hold the streams of several requests, one after the other: the first is taken.
     const end = all.findIndex((line) => line.startsWith('{"type":"message_stop"'));
@@ -33,11 +33,11 @@ export const streamedRecordings = (): Recording[] =>
     const first = parsed[0];
     if (first?.type === 'message_start') {
       const stream = lines.map((line, index) => `event: ${String(parsed[index]?.type)}\ndata: ${line}\n\n`).join('');
-      return [{ name, dialect: 'anthropic' as const, bytes: Buffer.from(stream), parsed }];
+      return [{ name, dialect: 'anthropic', bytes: Buffer.from(stream), parsed }];
     }
     if (!Array.isArray(first?.choices) || parsed.some(({ object }) => object === 'text_completion')) return [];
     const stream = [...lines, '[DONE]'].map((line) => `data: ${line}\n\n`).join('');
-    return [{ name, dialect: 'openai' as const, bytes: Buffer.from(stream), parsed }];
+    return [{ name, dialect: 'openai', bytes: Buffer.from(stream), parsed }];
   });
 
 const files = (ending: string): { name: string; text: string }[] =>

@@ -1,0 +1,281 @@
+import type { AddressInfo } from 'node:net';
+import { createServer } from 'node:net';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import type { AuditOutcome } from '../../gateway/types.gen.ts';
+import { chatCompletion, chatStream, message } from '../support/answers.ts';
+import {
+  answerJson,
+  answerStream,
+  breakStream,
+  type FakeUpstream,
+  hang,
+  openFakeUpstream,
+  type Play,
+  reset,
+} from '../support/fake-upstream.ts';
+import { anthropicAt, openaiAt, openTestGateway, type TestGateway } from '../support/gateway.ts';
+
+/** A multiple-choice question with model auto has these candidates in the OpenAI API, in this order. */
+const QUESTION = { model: 'auto', messages: [{ role: 'user', content: 'Which?\nA. Mars\nB. Jupiter\nC. Venus' }] };
+const MODELS = ['gpt-5.4-nano', 'mistral-small-2603', 'campus-8b'];
+
+let gateway: TestGateway;
+let first: FakeUpstream;
+let second: FakeUpstream;
+let third: FakeUpstream;
+let anthropic: FakeUpstream;
+
+const TIMEOUTS = { first_byte_timeout_ms: 300, idle_timeout_ms: 500, connect_timeout_ms: 1000 };
+
+const open = async (): Promise<void> => {
+  [first, second, third, anthropic] = await Promise.all([
+    openFakeUpstream(),
+    openFakeUpstream(),
+    openFakeUpstream(),
+    openFakeUpstream(),
+  ]);
+  gateway = await openTestGateway({
+    upstreams: [
+      openaiAt(first, TIMEOUTS),
+      openaiAt(second, { name: 'mistral', kind: 'mistral', ...TIMEOUTS }),
+      openaiAt(third, { name: 'local', kind: 'openai_compatible', third_party: false, ...TIMEOUTS }),
+      anthropicAt(anthropic, TIMEOUTS),
+    ],
+  });
+};
+const close = async (): Promise<void> => {
+  await gateway.close();
+  await Promise.all([first, second, third, anthropic].map((fake) => fake.close()));
+};
+
+beforeAll(open);
+afterAll(close);
+
+// An upstream that was silent too often is left out by the policy: one answer, asked for by name, clears it.
+beforeEach(async () => {
+  for (const [fake, model] of [
+    [first, MODELS[0]],
+    [second, MODELS[1]],
+    [third, MODELS[2]],
+  ] as const) {
+    fake.play = answerJson(200, chatCompletion('well'));
+    await (await chat({ ...QUESTION, model })).text();
+    fake.requests.length = 0;
+  }
+  anthropic.play = answerJson(200, message('well'));
+  await (await messages({ ...QUESTION, model: 'claude-haiku-5-5' })).text();
+  anthropic.requests.length = 0;
+});
+
+/** The service's limits let a test ask often. */
+const chat = (body: Record<string, unknown>): Promise<Response> => gateway.chat(body, { as: 'service' });
+const messages = (body: Record<string, unknown>): Promise<Response> => gateway.messages(body, { as: 'service' });
+
+/** A kept-alive connection that is reset before a byte of answer is tried once more on a fresh one (one attempt). */
+const sendsOf = (fault: Play): number => (fault === reset ? 2 : 1);
+
+const attemptsOf = (outcome: AuditOutcome): unknown[] =>
+  outcome.attempts.map(({ model, upstream, status, error }) => [model, upstream, status, error]);
+
+const error = { error: { message: 'said by the provider at 10.0.0.1', type: 'x', param: null, code: 'y' } };
+
+const FAULTS: readonly (readonly [string, Play, number | null, string])[] = [
+  ['429', answerJson(429, error, { 'retry-after': '3' }), 429, 'status_429'],
+  ['500', answerJson(500, error), 500, 'status_500'],
+  ['502', answerJson(502, 'bad gateway'), 502, 'status_502'],
+  ['503', answerJson(503, error), 503, 'status_503'],
+  ['529', answerJson(529, error), 529, 'status_529'],
+  ['401', answerJson(401, error), 401, 'status_401'],
+  ['403', answerJson(403, error), 403, 'status_403'],
+  ['a redirect', answerJson(307, '', { location: 'http://127.0.0.1:1/v1/chat/completions' }), 307, 'status_307'],
+  ['a reset', reset, null, 'reset'],
+  ['silence', hang, null, 'first_byte_timeout'],
+  [
+    'an answer that is not HTTP',
+    (_request, res) => {
+      res.socket?.end('NONSENSE\r\n\r\n');
+    },
+    null,
+    'invalid_response',
+  ],
+  [
+    'a compressed answer',
+    answerJson(200, chatCompletion('x'), { 'content-encoding': 'gzip' }),
+    null,
+    'invalid_response',
+  ],
+];
+
+describe.each([false, true])('when the first candidate fails (stream: %s), the next one answers', (stream) => {
+  const good = (text: string): Play =>
+    stream ? answerStream(chatStream([text])) : answerJson(200, chatCompletion(text));
+
+  test.each(FAULTS)('after %s', async (_, fault, status, attemptError) => {
+    first.play = fault;
+    second.play = good('from the second');
+    const answer = await chat({ ...QUESTION, stream });
+    expect(answer.status).toBe(200);
+    expect(await answer.text()).toContain('from the second');
+    expect(answer.headers.get('x-aegis-model')).toBe(MODELS[1]);
+    expect(answer.headers.get('x-aegis-upstream')).toBe('mistral');
+    expect(answer.headers.get('x-aegis-attempts')).toBe('2');
+    const outcome = await gateway.outcomeOf(answer);
+    expect(outcome).toMatchObject({ outcome: 'ok', model: MODELS[1], upstream: 'mistral', status: 200 });
+    expect(attemptsOf(outcome)).toEqual([
+      [MODELS[0], 'openai', status, attemptError],
+      [MODELS[1], 'mistral', 200, null],
+    ]);
+    expect(first.requests).toHaveLength(sendsOf(fault));
+    expect(JSON.parse(second.last().body.toString()).model).toBe(MODELS[1]);
+    expect(second.last().headers.authorization).toBeDefined();
+    expect(third.requests).toHaveLength(0);
+  });
+
+  test('after a refused connection', async () => {
+    const server = createServer().listen(0, '127.0.0.1');
+    await new Promise((resolve) => server.once('listening', resolve));
+    const { port } = server.address() as AddressInfo;
+    await new Promise((resolve) => server.close(resolve));
+    const dead = await openTestGateway({
+      upstreams: [
+        openaiAt({ ...first, url: `http://127.0.0.1:${port}` }, TIMEOUTS),
+        openaiAt(second, { name: 'mistral', kind: 'mistral', ...TIMEOUTS }),
+      ],
+    });
+    try {
+      second.play = good('from the second');
+      const answer = await dead.chat({ ...QUESTION, stream });
+      expect(answer.status).toBe(200);
+      expect(await answer.text()).toContain('from the second');
+      expect(attemptsOf(await dead.outcomeOf(answer))[0]).toEqual([MODELS[0], 'openai', null, 'connect_failed']);
+    } finally {
+      await dead.close();
+    }
+  });
+
+  test('a charge is made for what a provider may have billed without an answer', async () => {
+    first.play = hang;
+    second.play = good('B');
+    const answer = await chat({ ...QUESTION, stream });
+    await answer.text();
+    const { usage, cost } = await gateway.outcomeOf(answer);
+    expect(usage).toMatchObject({ input: 20, output: 5, source: 'provider' });
+    // mistral-small: 20 × 0.15 + 5 × 0.6 = 6 µ$; above that the prompt of the attempt that was given up.
+    expect(cost.micro_usd).toBeGreaterThan(6);
+  });
+});
+
+describe('when every candidate fails the caller gets the last class of failure, in its own shape', () => {
+  const CASES: readonly (readonly [string, Play, number, string])[] = [
+    ['429', answerJson(429, error, { 'retry-after': '3' }), 429, 'rate_limited'],
+    ['500', answerJson(500, error), 502, 'upstream_error'],
+    ['503', answerJson(503, error), 503, 'upstream_error'],
+    ['529', answerJson(529, error), 529, 'upstream_error'],
+    ['401', answerJson(401, error), 502, 'upstream_error'],
+    ['402', answerJson(402, error), 502, 'upstream_error'],
+    ['403', answerJson(403, error), 502, 'upstream_error'],
+    ['407', answerJson(407, error), 502, 'upstream_error'],
+    ['reset', reset, 502, 'upstream_error'],
+    ['silence', hang, 504, 'upstream_timeout'],
+  ];
+
+  test.each(CASES)('%s in the OpenAI API', async (_, fault, status, code) => {
+    for (const fake of [first, second, third]) fake.play = fault;
+    const answer = await chat(QUESTION);
+    expect(answer.status).toBe(status);
+    const body = (await answer.json()) as { error: Record<string, unknown> };
+    expect(body.error).toMatchObject({ code, request_id: answer.headers.get('x-request-id') });
+    expect(JSON.stringify(body)).not.toMatch(/10\.0\.0\.1|127\.0\.0\.1|said by/);
+    if (status === 429) expect(answer.headers.get('retry-after')).toBe('3');
+    const outcome = await gateway.outcomeOf(answer);
+    expect(outcome).toMatchObject({ outcome: 'failed', status, error: code, model: null, upstream: null });
+    expect(outcome.attempts.map(({ model }) => model)).toEqual(MODELS);
+    expect(new Set([first, second, third].map((fake) => fake.requests.length))).toEqual(new Set([sendsOf(fault)]));
+  });
+
+  test.each(CASES)('%s in the Anthropic API', async (_, fault, status, code) => {
+    anthropic.play = fault;
+    const answer = await messages(QUESTION);
+    expect(answer.status).toBe(status);
+    const body = (await answer.json()) as { type: string; error: Record<string, unknown> };
+    expect(body).toMatchObject({ type: 'error', error: { code }, request_id: answer.headers.get('x-request-id') });
+    expect(await gateway.outcomeOf(answer)).toMatchObject({ outcome: 'failed', status });
+  });
+
+  test('the largest retry-after of all that limited is told', async () => {
+    first.play = answerJson(429, error, { 'retry-after': '30' });
+    second.play = answerJson(429, error, { 'retry-after': '5' });
+    third.play = answerJson(429, error);
+    const answer = await chat(QUESTION);
+    expect(answer.status).toBe(429);
+    expect(answer.headers.get('retry-after')).toBe('30');
+  });
+});
+
+test.each([400, 404, 413, 422])(
+  '%s of a provider is about the request: it passes through and nobody else is asked',
+  async (status) => {
+    first.play = answerJson(status, error);
+    second.play = answerJson(200, chatCompletion('no'));
+    const answer = await chat(QUESTION);
+    expect(answer.status).toBe(status);
+    expect(await answer.json()).toEqual(error);
+    expect(second.requests).toHaveLength(0);
+    expect((await gateway.outcomeOf(answer)).outcome).toBe('rejected');
+  },
+);
+
+test('after the first byte of an answer no other candidate is asked', async () => {
+  for (const how of ['reset', 'end'] as const) {
+    first.play = breakStream(chatStream(['half']).slice(0, 2), how);
+    second.play = answerStream(chatStream(['whole']));
+    const answer = await chat({ ...QUESTION, stream: true });
+    const text = await answer.text();
+    expect(text).toContain('half');
+    expect(text).toContain('"error"');
+    expect(text).not.toContain('[DONE]');
+    expect(second.requests).toHaveLength(0);
+    expect(await gateway.outcomeOf(answer)).toMatchObject({ outcome: 'incomplete' });
+  }
+});
+
+test('an unstreamed answer that breaks off or is not JSON is 502 and never half an answer', async () => {
+  const whole = JSON.stringify(chatCompletion('whole'));
+  const cases: Play[] = [
+    (_request, res) => {
+      res.writeHead(200, { 'content-type': 'application/json', 'content-length': whole.length });
+      res.write(whole.slice(0, 20));
+      setTimeout(() => res.socket?.resetAndDestroy(), 20);
+    },
+    answerJson(200, whole.slice(0, -5)),
+    answerJson(200, ''),
+    answerJson(200, '"text"'),
+  ];
+  for (const play of cases) {
+    first.play = play;
+    const answer = await chat(QUESTION);
+    expect(answer.status).toBe(502);
+    expect(await answer.json()).toMatchObject({ error: { code: 'upstream_error' } });
+    const { outcome, cost } = await gateway.outcomeOf(answer);
+    expect(outcome).toBe('failed');
+    expect(cost.micro_usd).toBeGreaterThan(0); // the provider has worked
+  }
+});
+
+test('an upstream that does not answer any more is left out by the policy', async () => {
+  first.play = reset;
+  second.play = answerJson(200, chatCompletion('B'));
+  for (let count = 0; count < 5; count++) await chat(QUESTION);
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  const before = first.requests.length;
+  const answer = await chat(QUESTION);
+  expect(answer.headers.get('x-aegis-attempts')).toBe('1');
+  expect(answer.headers.get('x-aegis-upstream')).toBe('mistral');
+  expect(first.requests.length).toBe(before);
+});
+
+test('a message passes over the Anthropic upstream alone', async () => {
+  anthropic.play = answerJson(200, message('B'));
+  expect((await messages(QUESTION)).status).toBe(200);
+  expect([first, second, third].map((fake) => fake.requests.length)).toEqual([0, 0, 0]);
+});
