@@ -70,3 +70,32 @@ test_rules_that_fired_are_sorted if {
 	decision.rules == sort(decision.rules)
 	"limits.tier" in decision.rules
 }
+
+# Facts that a decision rests on. Without one of them the answer is no, whatever the rest says.
+test_without_a_fact_that_the_rules_read_the_request_is_refused if {
+	every path in [
+		"request/endpoint", "request/dialect", "request/model", "request/time", "request/tools",
+		"request/max_output_tokens", "caller/id", "caller/org", "caller/team", "caller/user", "caller/roles",
+		"caller/workflows", "purpose/workflow", "purpose/tags", "content/pii", "content/secrets",
+		"content/uninspected", "content/modalities", "content/tokens_estimate", "content/complexity",
+		"content/signals", "upstreams",
+	] {
+		decision := aegis.decision with input as json.remove(testing.student, [path])
+		[path, decision.allow] == [path, false]
+	}
+}
+
+test_without_what_is_spent_the_policy_saves if {
+	decision := aegis.decision with input as json.remove(testing.student, ["spend"])
+	testing.models(decision)[0] == "gpt-5.4-nano"
+}
+
+test_every_rule_folder_must_grant if {
+	every name in [
+		"access", "models", "routing", "content", "parameters",
+		"tools", "limits", "budgets", "audit",
+	] {
+		is_boolean(data.rules[name].granted) with input as testing.student
+		data.rules[name].granted with input as testing.student
+	}
+}

@@ -2,6 +2,7 @@ package rules.access_test
 
 import data.aegis
 import data.aegis.testing
+import data.rules.access
 
 refused_with(changes, rule) if {
 	decision := aegis.decision with input as testing.request(changes)
@@ -126,4 +127,48 @@ test_listing_models_needs_no_workflow if {
 		"request": {"endpoint": "models", "model": ""},
 		"purpose": {"workflow": "mining"},
 	})
+}
+
+test_a_workflow_that_is_named_is_not_replaced_by_the_credentials if {
+	refused_with(
+		{"caller": {"workflows": ["quiz"]}, "purpose": {"workflow": "tutoring"}},
+		"access.workflow_outside_credential",
+	)
+}
+
+test_of_several_workflows_of_a_credential_none_is_chosen if {
+	aegis.caller.workflow_name == "assistant" with input as testing.request({
+		"caller": {"workflows": ["quiz", "tutoring"]},
+		"purpose": {"workflow": ""},
+	})
+}
+
+# Each on its own, whatever the deny rules say.
+test_access_is_granted_only_with_all_it_needs if {
+	access.granted with input as testing.student
+	every changes in [
+		{"caller": {"org": "nowhere"}},
+		{"caller": {"team": ""}},
+		{"caller": {"team": "year-12"}},
+		{"caller": {"roles": []}},
+		{"caller": {"workflows": ["quiz"]}},
+		{"purpose": {"workflow": "grading"}},
+		{"purpose": {"workflow": "mining"}},
+		{"purpose": {"tags": null}},
+		{"caller": {"id": null}},
+		{"request": {"endpoint": "embeddings"}},
+	] {
+		not access.granted with input as testing.request(changes)
+	}
+}
+
+test_one_reason_is_enough if {
+	every rule, changes in {
+		"access.unknown_organization": {"caller": {"org": "nowhere"}, "purpose": {"workflow": ""}},
+		"access.unknown_role": {"caller": {"roles": []}, "request": {"endpoint": "models", "model": ""}},
+		"access.workflow_not_allowed": {"purpose": {"workflow": "grading"}},
+	} {
+		decision := aegis.decision with input as testing.request(changes)
+		testing.refusals(decision) == {rule}
+	}
 }

@@ -2,6 +2,7 @@ package rules.models_test
 
 import data.aegis
 import data.aegis.testing
+import data.rules.models as rules
 
 named(model) := result if {
 	result := aegis.decision with input as testing.request({"request": {"model": model}})
@@ -67,4 +68,11 @@ test_a_caller_without_access_lists_nothing if {
 	changed := {"request": {"endpoint": "models", "model": ""}, "caller": {"roles": []}}
 	aegis.models == [] with input as testing.request(changed)
 	not aegis.decision.allow with input as testing.request(changed)
+}
+
+test_a_model_is_granted_only_to_its_roles_and_until_its_date if {
+	rules.granted with input as testing.request({"request": {"model": "gpt-6-sol"}})
+	every model in ["gpt-6-astra", "gpt-4.1-nano", "gpt-0", ""] {
+		not rules.granted with input as testing.request({"request": {"model": model}})
+	}
 }

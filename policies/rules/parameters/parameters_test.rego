@@ -2,6 +2,7 @@ package rules.parameters_test
 
 import data.aegis
 import data.aegis.testing
+import data.rules.parameters
 
 decide(changes) := result if {
 	result := aegis.decision with input as testing.request(changes)
@@ -48,4 +49,9 @@ test_a_cap_of_nothing_is_refused if {
 
 test_listing_models_has_no_parameters if {
 	decide({"request": {"endpoint": "models", "model": ""}}).parameters == {}
+}
+
+test_a_cap_of_nothing_is_not_granted if {
+	not parameters.granted with input as testing.request({"request": {"max_output_tokens": 0}})
+	not parameters.granted with input as testing.request({"request": {"max_output_tokens": "many"}})
 }

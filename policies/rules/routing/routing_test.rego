@@ -206,3 +206,57 @@ test_a_missing_signal_makes_the_task_unknown if {
 		not routing.granted with input as changed
 	}
 }
+
+test_whatever_asks_for_something_is_not_simple if {
+	every changes in [
+		{"complexity": 0.5},
+		{"signals": {"words": 13}},
+		{"signals": {"question_marks": 1}},
+		{"signals": {"instruction_verbs": 1}},
+		{"signals": {"code": true}},
+		{"signals": {"math": true}},
+	] {
+		decision := decide(object.union(hello, {"content": changes}))
+		"routing.open" in decision.rules
+	}
+}
+
+test_a_short_closed_question_is_closed_and_not_simple if {
+	decision := decide(object.union(hello, {"content": {"signals": {"yes_no": true}}}))
+	{rule | some rule in decision.rules; startswith(rule, "routing.")} == {"routing.closed"}
+}
+
+test_a_simple_text_is_never_hard if {
+	decision := decide(hello) with data.routing.thresholds.hard_complexity as 0.1
+	"routing.simple" in decision.rules
+}
+
+test_a_named_model_is_no_kind_of_task if {
+	decision := decide(object.union(spent(999), {"request": {"model": "gpt-6-sol"}}))
+	{rule | some rule in decision.rules; startswith(rule, "routing.")} == {"routing.named_model"}
+	decision.route.reason == "model named by the caller"
+}
+
+test_auto_is_no_named_model_and_saves_nothing_with_money_left if {
+	{rule | some rule in decide({}).rules; startswith(rule, "routing.")} == {"routing.open"}
+}
+
+test_the_reason_names_a_budget_only_when_it_changed_something if {
+	closed := object.union(spent(999), {"content": {"signals": {"yes_no": true}}})
+	decide(closed).route.reason == "closed task: cheap"
+}
+
+test_a_model_goes_only_to_an_upstream_that_serves_it if {
+	pool := [{"model": "campus-8b", "upstream": "openai"}, {"model": "campus-8b", "upstream": "local"}]
+	decision := decide({"content": {"signals": {"yes_no": true}}}) with data.routing.pools.cheap as pool
+	decision.route.candidates == [{"model": "campus-8b", "upstream": "local"}]
+}
+
+test_only_the_kind_that_is_not_allowed_is_named if {
+	both := {"content": {
+		"modalities": ["text", "image", "document"],
+		"uninspected": [{"kind": "image", "bytes": 1}, {"kind": "document", "bytes": 1}],
+	}}
+	decision := aegis.decision with input as object.union(testing.teacher, both)
+	[contains(refusal.message, "\"document\"") | some refusal in decision.deny] == [true]
+}
