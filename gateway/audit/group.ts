@@ -1,6 +1,6 @@
 import type { ContentRef } from '../types.gen.ts';
 import type { ContentSegment } from './content-store.ts';
-import { HEADER_BYTES, sealFrame } from './frame.ts';
+import { HEADER_BYTES, MAX_PAYLOAD_BYTES, sealFrame } from './frame.ts';
 import type { RecordPlace } from './segment-opening.ts';
 
 /** Where the next record goes: as AuditPosition, with the chain hash in bytes. */
@@ -42,13 +42,14 @@ export class Group {
     this.#bytes = bytes;
   }
 
-  /** Adds a record's frame; gives its offset in the segment. */
+  /** Adds a record's frame; gives its offset in the segment. Throws RangeError when it is too large. */
   add(json: string): number {
     const start = this.#used;
     // UTF-8 takes up to three bytes a UTF-16 unit; the exact number is counted only when that might not fit.
     const free = this.#bytes.length - start - HEADER_BYTES;
     if (free < json.length * 3) this.#reserve(HEADER_BYTES + Buffer.byteLength(json));
     const length = this.#bytes.write(json, start + HEADER_BYTES);
+    if (length > MAX_PAYLOAD_BYTES) throw new RangeError(`a record of ${length} bytes is too large`);
     const chain = sealFrame(this.#bytes, start, length, this.end.chain);
     this.#used = start + HEADER_BYTES + length;
     const { segment, offset, index } = this.end;

@@ -117,7 +117,7 @@ const openSegment = async (layout: AuditLayout, segment: number): Promise<FileHa
   }
 };
 
-const CHUNK_BYTES = 1024 * 1024;
+const CHUNK_BYTES = 256 * 1024;
 
 /** Walks one segment. Each refill takes a new buffer, so that payloads handed out stay valid. */
 class SegmentWalk {

@@ -41,9 +41,11 @@ const erase = async (ids: string[], flags: EraseFlags, command: Command): Promis
     console.log(JSON.stringify({ contents: contents.length, decisions, recorded: isRecorded }));
     return;
   }
-  console.log(`erased    ${contents.length} contents of ${decisions} decisions`);
+  console.log(`erased    ${plural(contents.length, 'content')} of ${plural(decisions, 'decision')}`);
   if (!isRecorded) console.log('record    the running gateway writes it into the log with its next checkpoint');
 };
+
+const plural = (number: number, noun: string): string => `${number} ${noun}${number === 1 ? '' : 's'}`;
 
 /** Has the log record the orders that wait. False when a running gateway has the log: then that one will. */
 const record = async (home: string): Promise<boolean> => {

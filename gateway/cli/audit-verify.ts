@@ -57,12 +57,7 @@ const verifyText = (report: AuditReport): string => {
       '',
       `${count(intents)} intents, ${count(outcomes)} outcomes, ${count(events)} events, ${count(suppressed)} suppressed`,
     ],
-    [
-      'open',
-      report.openIntents.length === 0
-        ? 'no intent waits for its outcome'
-        : `${count(report.openIntents.length)} intents wait for their outcome: ${some(report.openIntents)}`,
-    ],
+    ['open', openText(report.openIntents)],
     [
       'contents',
       `${count(contents.kept)} kept, ${count(contents.erased)} erased, ${count(contents.expired)} expired, ${count(contents.lost)} lost`,
@@ -80,6 +75,11 @@ const verifyText = (report: AuditReport): string => {
   rows.push(['checked', `${count(report.checkpoints)} checkpoints agree`], ['head', report.head]);
   if (report.verifierKey) rows.push(['key', report.verifierKey]);
   return rows.map(([name, value]) => `${name.padEnd(10)}${value}`).join('\n');
+};
+
+const openText = (ids: readonly string[]): string => {
+  if (ids.length === 0) return 'no intent waits for its outcome';
+  return `${ids.length === 1 ? '1 intent waits for its' : `${count(ids.length)} intents wait for their`} outcome: ${some(ids)}`;
 };
 
 const count = (number: number): string => number.toLocaleString('en-US');

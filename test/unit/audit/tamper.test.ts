@@ -2,6 +2,7 @@ import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { GENESIS, readFrame } from '../../../gateway/audit/frame.ts';
 import { auditLayout } from '../../../gateway/audit/layout.ts';
 import { openAuditLog } from '../../../gateway/audit/log.ts';
 import { readAudit } from '../../../gateway/audit/read.ts';
@@ -16,7 +17,9 @@ interface Placed {
   readonly id: string | null;
 }
 
-const MUTATIONS = 2_500;
+const FRAME_FLIPS = 10_000;
+const FLIPS = 400;
+const CUTS = 100;
 let home: string;
 let pristine: Map<number, Buffer>;
 let checkpoints: string;
@@ -79,10 +82,38 @@ const replaced = (first: Placed, last: Placed, frames: readonly Buffer[]): Buffe
 const neighbours = (): number[] =>
   placed.slice(0, -1).flatMap((place, index) => (at(index + 1).segment === place.segment ? [index] : []));
 
+/** The number of the first record whose frame is bad, in memory; undefined when all are good. */
+const firstBad = (segments: ReadonlyMap<number, Buffer>): number | undefined => {
+  let chain: Buffer = GENESIS;
+  let index = 0;
+  for (const bytes of segments.values()) {
+    for (let at = 0; at < bytes.length; index++) {
+      const frame = readFrame(bytes, at, bytes.length, chain);
+      if (!('payload' in frame)) return index;
+      ({ chain, end: at } = frame);
+    }
+  }
+  return undefined;
+};
+
 describe('tampering with the chain', () => {
-  test(`${MUTATIONS} flips at random bytes are all found, and the record that was changed is named`, async () => {
+  test(`each of ${FRAME_FLIPS} flips at random bytes makes the frame bad that it hit, and none before`, () => {
+    const random = generator(1);
+    expect(firstBad(new Map([...pristine].map(([segment, bytes]) => [segment, Buffer.from(bytes)])))).toBeUndefined();
+    for (let round = 0; round < FRAME_FLIPS; round++) {
+      const place = at(random(placed.length));
+      const segments = new Map([...pristine].map(([segment, bytes]) => [segment, Buffer.from(bytes)]));
+      const bytes = segments.get(place.segment) as Buffer;
+      const target = place.offset + random(place.end - place.offset);
+      bytes[target] = (bytes[target] as number) ^ (1 << random(8));
+      if (firstBad(segments) !== place.index)
+        throw new Error(`the flip of byte ${target} of segment ${place.segment} was not found`);
+    }
+  }, 60_000);
+
+  test(`verify finds each of ${FLIPS} flips at random bytes and names the record that was changed`, async () => {
     const random = generator(20261124);
-    for (let round = 0; round < MUTATIONS; round++) {
+    for (let round = 0; round < FLIPS; round++) {
       const place = at(random(placed.length));
       const bytes = Buffer.from(pristine.get(place.segment) as Buffer);
       const target = place.offset + random(place.end - place.offset);
@@ -127,7 +158,7 @@ describe('tampering with the chain', () => {
     const bytes = pristine.get(last) as Buffer;
     await writeFile(own, '');
     try {
-      for (let round = 0; round < 300; round++) {
+      for (let round = 0; round < CUTS; round++) {
         const report = await verifyChanged(last, bytes.subarray(0, random(bytes.length)));
         expect(report.ok).toBe(false);
         expect(report.bad?.reason).toMatch(/the tail is cut: the checkpoint given of .* tells of \d+ records/);
