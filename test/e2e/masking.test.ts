@@ -319,7 +319,7 @@ describe('a placeholder stays what it is', () => {
           { messages: [{ role: 'user', content: `${VALUES.EMAIL} ${typed}` }], stream },
           { headers: { 'x-aegis-session': 'typed' } },
         );
-        const text = await answer.text();
+        const text = await (stream ? chatText(answer) : answer.text());
         expect(text).toContain(typed);
         expect(text).not.toContain(VALUES.EMAIL);
       }
