@@ -29,12 +29,17 @@ interface Sample {
 
 /** Measures one workload: every target once a round, in an order that turns with the rounds, so that the machine's moods fall on all. */
 export const measure = async (bench: Bench, workload: Workload): Promise<WorkloadResult> => {
-  const load = (url: string, key: string, connections: number, seconds: number): Promise<LoadResult> => {
+  const load = async (url: string, key: string, connections: number, seconds: number): Promise<LoadResult> => {
     const bodyFile = bench.bodyFile(workload);
     const { loadCore: core, loadProgram: program } = bench;
     // One connection gets the whole allowance, or its run would end before it has a median.
     const requestsMax = connections === 1 ? workload.requestsMax * 8 : workload.requestsMax;
-    return runLoad({ core, program, url, key, bodyFile, connections, seconds, requestsMax }, workload);
+    try {
+      return await runLoad({ core, program, url, key, bodyFile, connections, seconds, requestsMax }, workload);
+    } catch (error) {
+      const target = bench.targets.find((one) => one.url === url);
+      throw new Error(`${target?.name ?? 'mock'}: ${(error as Error).message}\n${target?.process.output() ?? ''}`);
+    }
   };
   for (const { url, key } of bench.targets) await load(url, key, workload.connections, WARM_UP_S);
 

@@ -12,6 +12,8 @@ export interface Pinned {
   cpuSeconds(): number;
   /** Resident memory now, in MB. */
   rssMb(): number;
+  /** The end of what it wrote. */
+  output(): string;
   /** SIGTERM, and SIGKILL after ten seconds. */
   stop(): Promise<void>;
 }
@@ -57,6 +59,7 @@ export const startPinned = async (
       line: text,
       cpuSeconds: () => cpuSecondsOf(pid),
       rssMb: () => rssMbOf(pid),
+      output: () => output,
       stop: () => stop(child),
     };
   } finally {

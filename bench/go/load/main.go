@@ -123,6 +123,9 @@ func (w *worker) run(request []byte, deadline time.Time) {
 			var err error
 			if conn, err = net.DialTimeout("tcp", *address, time.Second); err != nil {
 				w.errors++
+				if w.sample == "" {
+					w.sample = err.Error()
+				}
 				time.Sleep(10 * time.Millisecond)
 				continue
 			}
