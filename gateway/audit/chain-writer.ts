@@ -98,7 +98,7 @@ export class ChainWriter {
     const segment = content && this.#options.contents.segmentFor(content.retentionDays, this.#options.now());
     const sealed = content && segment?.seal(content);
     // Placed before the record is encoded: a content without its record is only unused bytes, the reverse is a loss.
-    if (segment && sealed) group.addContent(segment, sealed.parts, sealed.ref.bytes);
+    if (segment && sealed) group.addContent(segment, sealed.frame);
     const ref = sealed?.ref ?? null;
     const offset = group.add(JSON.stringify(ref ? { ...record, content: ref } : record));
     this.#tail = group.end;

@@ -1,12 +1,5 @@
-import {
-  createCipheriv,
-  createHash,
-  createHmac,
-  createSecretKey,
-  hash,
-  type KeyObject,
-  randomBytes,
-} from 'node:crypto';
+import { createCipheriv, hash, randomBytes } from 'node:crypto';
+import { createHmacSha256 } from '../hmac.ts';
 import type { ContentRef } from '../types.gen.ts';
 import type { AuditContent } from './audit-log.ts';
 import type { AppendFile, AuditDisk } from './disk.ts';
@@ -18,9 +11,8 @@ export const TAG_BYTES = 16;
 /** Fixed: each frame has a key of its own, from a random salt. */
 export const NONCE: Buffer = Buffer.alloc(12);
 
-/** The key of one content frame: HMAC-SHA-256(segment key, salt of the frame). */
-export const frameKey = (segmentKey: KeyObject, salt: Uint8Array): Buffer =>
-  createHmac('sha256', segmentKey).update(salt).digest();
+/** The keys of a segment's frames: HMAC-SHA-256(segment key, salt of the frame). */
+export const createFrameKey = (segmentKey: Buffer): ((salt: Uint8Array) => Buffer) => createHmacSha256(segmentKey);
 
 /** How large a content segment becomes before the next one is begun. */
 const SEGMENT_BYTES = 64 * 1024 * 1024;
@@ -33,7 +25,7 @@ export class ContentSegment {
   readonly #layout: AuditLayout;
   readonly #disk: AuditDisk;
   readonly #secret = randomBytes(32);
-  readonly #key = createSecretKey(this.#secret);
+  readonly #frameKey = createFrameKey(this.#secret);
   #file: AppendFile | undefined;
   #bytes = 0;
   #durableBytes = 0;
@@ -44,19 +36,19 @@ export class ContentSegment {
     this.#disk = disk;
   }
 
-  /** Encrypts content into the next frame: `salt 32 | ciphertext | tag 16`, AES-256-GCM. Gives its parts, to be written in order. */
-  seal(content: AuditContent): { ref: NonNullable<ContentRef>; parts: Buffer[] } {
+  /** Encrypts content into the next frame: `salt 32 | ciphertext | tag 16`, AES-256-GCM. */
+  seal(content: AuditContent): { ref: NonNullable<ContentRef>; frame: Buffer } {
     const salt = randomBytes(SALT_BYTES);
-    const cipher = createCipheriv('aes-256-gcm', frameKey(this.#key, salt), NONCE);
+    const cipher = createCipheriv('aes-256-gcm', this.#frameKey(salt), NONCE);
     const parts = [salt];
     for (const chunk of content.chunks) parts.push(cipher.update(chunk));
     cipher.final();
     parts.push(cipher.getAuthTag());
-    let bytes = 0;
-    for (const part of parts) bytes += part.length;
-    const ref = { segment: this.name, offset: this.#bytes, bytes, sha256: hashParts(parts) };
-    this.#bytes += bytes;
-    return { ref, parts };
+    // One copy costs less than hashing and writing many parts.
+    const frame = Buffer.concat(parts);
+    const ref = { segment: this.name, offset: this.#bytes, bytes: frame.length, sha256: hash('sha256', frame) };
+    this.#bytes += frame.length;
+    return { ref, frame };
   }
 
   get isFull(): boolean {
@@ -96,13 +88,6 @@ export class ContentSegment {
     return file;
   }
 }
-
-const hashParts = (parts: readonly Buffer[]): string => {
-  if (parts.length === 1) return hash('sha256', parts[0] as Buffer);
-  const sum = createHash('sha256');
-  for (const part of parts) sum.update(part);
-  return sum.digest('hex');
-};
 
 /**
  * Chooses the segment for each content: one a day and retention, so that a retention's end destroys one key. A run never

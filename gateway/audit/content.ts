@@ -1,7 +1,7 @@
-import { createDecipheriv, createSecretKey, hash } from 'node:crypto';
+import { createDecipheriv, hash } from 'node:crypto';
 import { type FileHandle, open, readFile } from 'node:fs/promises';
 import type { ContentRef } from '../types.gen.ts';
-import { frameKey, NONCE, SALT_BYTES, TAG_BYTES } from './content-store.ts';
+import { createFrameKey, NONCE, SALT_BYTES, TAG_BYTES } from './content-store.ts';
 import { type AuditLayout, contentPath, keyPath, parseContentName } from './layout.ts';
 
 /** A reference to content that is there or was. */
@@ -77,7 +77,7 @@ export const readKey = async (layout: AuditLayout, name: string): Promise<Buffer
 /** Decrypts a content frame. Throws when key and frame do not belong together. */
 export const openFrame = (secret: Buffer, frame: Buffer): Buffer => {
   const salt = frame.subarray(0, SALT_BYTES);
-  const decipher = createDecipheriv('aes-256-gcm', frameKey(createSecretKey(secret), salt), NONCE);
+  const decipher = createDecipheriv('aes-256-gcm', createFrameKey(secret)(salt), NONCE);
   decipher.setAuthTag(frame.subarray(frame.length - TAG_BYTES));
   return Buffer.concat([decipher.update(frame.subarray(SALT_BYTES, frame.length - TAG_BYTES)), decipher.final()]);
 };

@@ -58,11 +58,11 @@ export class Group {
   }
 
   /** Adds a content's frame, to be written beside the records. */
-  addContent(segment: ContentSegment, parts: readonly Buffer[], bytes: number): void {
+  addContent(segment: ContentSegment, frame: Buffer): void {
     const sealed = this.contents.get(segment);
-    if (sealed) sealed.push(...parts);
-    else this.contents.set(segment, [...parts]);
-    this.#contentBytes += bytes;
+    if (sealed) sealed.push(frame);
+    else this.contents.set(segment, [frame]);
+    this.#contentBytes += frame.length;
   }
 
   /** The frames so far. */

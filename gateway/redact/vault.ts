@@ -1,4 +1,4 @@
-import { createHmacSha256 } from './hmac.ts';
+import { createHmacSha256 } from '../hmac.ts';
 import { maskValue } from './mask-value.ts';
 import { mintId, NAMES } from './placeholders.ts';
 import type { Entity, OpenVault, RedactRule, TextRestorer, Vault } from './redactor.ts';

@@ -1,6 +1,6 @@
 import { createHmac } from 'node:crypto';
 import { describe, expect, test } from '@jest/globals';
-import { createHmacSha256 } from '../../../gateway/redact/hmac.ts';
+import { createHmacSha256 } from '../../../gateway/hmac.ts';
 import type { Entity, RedactRule } from '../../../gateway/redact/redactor.ts';
 import { createVaults } from '../../../gateway/redact/vault.ts';
 
