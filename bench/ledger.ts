@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openDatabase } from '../gateway/store/database.ts';
@@ -78,7 +78,12 @@ const home = mkdtempSync(join(tmpdir(), 'aegis-bench-'));
 try {
   const store = await openDatabase(home);
   const loadMs = await timed(() => catchUpLedger(store.db, home, read));
-  say({ what: 'load', requests, rowsPerSecond: Math.round((requests / loadMs) * 1_000) });
+  say({
+    what: 'load',
+    requests,
+    rowsPerSecond: Math.round((requests / loadMs) * 1_000),
+    bytesPerRow: Math.round(statSync(join(home, 'aegis.db')).size / requests),
+  });
 
   const range = { firstDay: '2026-01-15', lastDay: '2026-12-20' };
   for (const by of ['org,team,model', 'user', 'tag:course', 'org,day', 'user,tag:course,model']) {
