@@ -35,6 +35,7 @@ test_personal_data_may_stay_with_the_operator if {
 	decision := decide(object.union(own_model, {"content": {"pii": {"email": 1}}}))
 	decision.allow
 	{entry.entity | some entry in decision.redact} == {"api_key", "card"}
+	not "content.tokenize_pii" in decision.rules
 }
 
 test_one_third_party_among_the_candidates_is_enough if {

@@ -76,3 +76,10 @@ test_a_model_is_granted_only_to_its_roles_and_until_its_date if {
 		not rules.granted with input as testing.request({"request": {"model": model}})
 	}
 }
+
+test_the_list_leaves_out_what_no_configured_upstream_serves if {
+	changed := json.remove(testing.request({"request": {"endpoint": "models", "model": ""}}), ["upstreams/anthropic"])
+	listed := aegis.models with input as changed
+	not "claude-sonnet-5-5" in listed
+	"gpt-6-sol" in listed
+}
