@@ -19,8 +19,6 @@ import { createStreamRestore, type StreamRestore } from './restore.ts';
 /** One event of a stream, at most: a long tool argument fits, a stream without line ends does not. */
 const MAX_EVENT_BYTES = 8 * 1024 * 1024;
 
-const BLANK_LINE = Buffer.from('\n\n');
-
 /**
  * Relays a stream event by event: bytes pass as they are unless a value is restored or usage the caller did not ask
  * for is taken out. The terminal event waits until the outcome is durable. A stream that breaks ends with an error
@@ -86,8 +84,9 @@ class StreamRelay implements AnswerSink {
 
   end(): void {
     if (this.#isOver) return;
-    // Some servers leave out the last blank line.
-    if (this.#splitter.held > 0) this.data(BLANK_LINE);
+    const last = this.#splitter.end();
+    // Some servers leave out the last blank line. An event that was cut off could pass for a whole one: it stays here.
+    if (isWhole(last)) this.data(closed(last));
     if (this.#isOver) return;
     void this.#break(new GatewayError('upstream_error', 'The model provider ended the answer before it was complete.'));
   }
@@ -181,6 +180,15 @@ class StreamRelay implements AnswerSink {
     return typeof event === 'object' && event !== null && 'error' in event && event.error !== null;
   }
 }
+
+/** Whether an event that no blank line has ended says all it has to say. */
+const isWhole = (event: Buffer): boolean => {
+  const { data } = eventData(event);
+  return data !== null && (data === '[DONE]' || parseEvent(data) !== undefined);
+};
+
+/** The event with the line ends that it lacks. */
+const closed = (event: Buffer): Buffer => Buffer.concat([event, Buffer.from(event.at(-1) === 0x0a ? '\n' : '\n\n')]);
 
 const parsedEvents = (events: Buffer): unknown[] =>
   splitEvents(events).map((bytes) => {
