@@ -1,18 +1,20 @@
-import { createCipheriv, hash, randomBytes } from 'node:crypto';
-import { createHmacSha256 } from '../hmac.ts';
+import { createCipheriv, hash, randomBytes, randomFillSync } from 'node:crypto';
 import type { ContentRef } from '../types.gen.ts';
 import type { AuditContent } from './audit-log.ts';
 import type { AppendFile, AuditDisk } from './disk.ts';
 import { type AuditLayout, contentName, contentPath, keyPath, listFolder, parseContentName } from './layout.ts';
 
-/** Bytes of a content frame before and behind the ciphertext. */
-export const SALT_BYTES = 32;
-export const TAG_BYTES = 16;
-/** Fixed: each frame has a key of its own, from a random salt. */
-export const NONCE: Buffer = Buffer.alloc(12);
+/** Random bytes that each frame begins with, so that the hash of an erased one cannot be checked against a guess. */
+export const SALT_BYTES = 16;
 
-/** The keys of a segment's frames: HMAC-SHA-256(segment key, salt of the frame). */
-export const createFrameKey = (segmentKey: Buffer): ((salt: Uint8Array) => Buffer) => createHmacSha256(segmentKey);
+const BLOCK_BYTES = 16;
+
+/** The counter block of AES-CTR at a byte offset of a segment: a segment is one stream under one random key. */
+export const counterAt = (offset: number): Buffer => {
+  const counter = Buffer.alloc(BLOCK_BYTES);
+  counter.writeBigUInt64BE(BigInt(Math.floor(offset / BLOCK_BYTES)), 8);
+  return counter;
+};
 
 /** How large a content segment becomes before the next one is begun. */
 const SEGMENT_BYTES = 64 * 1024 * 1024;
@@ -25,7 +27,7 @@ export class ContentSegment {
   readonly #layout: AuditLayout;
   readonly #disk: AuditDisk;
   readonly #secret = randomBytes(32);
-  readonly #frameKey = createFrameKey(this.#secret);
+  readonly #cipher = createCipheriv('aes-256-ctr', this.#secret, counterAt(0));
   #file: AppendFile | undefined;
   #bytes = 0;
   #durableBytes = 0;
@@ -36,15 +38,13 @@ export class ContentSegment {
     this.#disk = disk;
   }
 
-  /** Encrypts content into the next frame: `salt 32 | ciphertext | tag 16`, AES-256-GCM. */
+  /**
+   * Encrypts content into the next frame: salt and content, AES-256-CTR at the frame's offset. What makes a change
+   * known is the frame's hash in the chain. One cipher a segment: making one costs more than encrypting a prompt.
+   */
   seal(content: AuditContent): { ref: NonNullable<ContentRef>; frame: Buffer } {
-    const salt = randomBytes(SALT_BYTES);
-    const cipher = createCipheriv('aes-256-gcm', this.#frameKey(salt), NONCE);
-    const parts = [salt];
-    for (const chunk of content.chunks) parts.push(cipher.update(chunk));
-    cipher.final();
-    parts.push(cipher.getAuthTag());
-    // One copy costs less than hashing and writing many parts.
+    const parts = [this.#cipher.update(nextSalt())];
+    for (const chunk of content.chunks) parts.push(this.#cipher.update(chunk));
     const frame = Buffer.concat(parts);
     const ref = { segment: this.name, offset: this.#bytes, bytes: frame.length, sha256: hash('sha256', frame) };
     this.#bytes += frame.length;
@@ -88,6 +88,19 @@ export class ContentSegment {
     return file;
   }
 }
+
+// Random bytes are drawn for many frames at once.
+const salts = Buffer.alloc(256 * SALT_BYTES);
+let salted = salts.length;
+
+const nextSalt = (): Buffer => {
+  if (salted === salts.length) {
+    randomFillSync(salts);
+    salted = 0;
+  }
+  salted += SALT_BYTES;
+  return salts.subarray(salted - SALT_BYTES, salted);
+};
 
 /**
  * Chooses the segment for each content: one a day and retention, so that a retention's end destroys one key. A run never

@@ -1,7 +1,7 @@
 import { createDecipheriv, hash } from 'node:crypto';
 import { type FileHandle, open, readFile } from 'node:fs/promises';
 import type { ContentRef } from '../types.gen.ts';
-import { createFrameKey, NONCE, SALT_BYTES, TAG_BYTES } from './content-store.ts';
+import { counterAt, SALT_BYTES } from './content-store.ts';
 import { type AuditLayout, contentPath, keyPath, parseContentName } from './layout.ts';
 
 /** A reference to content that is there or was. */
@@ -39,7 +39,7 @@ export class ContentReader {
     const { state, frame } = await this.read(content);
     if (state !== 'kept') return undefined;
     const secret = await readKey(this.#layout, content.segment);
-    return secret && openFrame(secret, frame);
+    return secret && openFrame(secret, frame, content.offset);
   }
 
   async close(): Promise<void> {
@@ -74,10 +74,10 @@ export const readKey = async (layout: AuditLayout, name: string): Promise<Buffer
   }
 };
 
-/** Decrypts a content frame. Throws when key and frame do not belong together. */
-export const openFrame = (secret: Buffer, frame: Buffer): Buffer => {
-  const salt = frame.subarray(0, SALT_BYTES);
-  const decipher = createDecipheriv('aes-256-gcm', createFrameKey(secret)(salt), NONCE);
-  decipher.setAuthTag(frame.subarray(frame.length - TAG_BYTES));
-  return Buffer.concat([decipher.update(frame.subarray(SALT_BYTES, frame.length - TAG_BYTES)), decipher.final()]);
+/** Decrypts a content frame that lies at `offset` of its segment. */
+export const openFrame = (secret: Buffer, frame: Buffer, offset: number): Buffer => {
+  const decipher = createDecipheriv('aes-256-ctr', secret, counterAt(offset));
+  // The counter counts blocks: what of the first one belongs to the frame before is skipped.
+  decipher.update(Buffer.alloc(offset % 16));
+  return decipher.update(frame).subarray(SALT_BYTES);
 };

@@ -45,8 +45,10 @@ interface SdkPolicy {
   entrypoints: Record<string, number>;
   minorVersion: number;
   mem: Memory;
+  dataAddr: number;
+  /** Where the data end in the memory: an evaluation may use all behind it. */
+  dataHeapPtr: number;
   wasmInstance: { exports: Exports };
-  evaluate(input: object, entrypoint: string): unknown;
   setData(data: object): void;
 }
 
@@ -85,9 +87,9 @@ export const createEvaluator = async (
       return used;
     },
     evaluate: (input, entrypoint) => {
-      const { sdk, fuel } = renew();
+      const { run, fuel } = renew();
       try {
-        const result = sdk.evaluate(input, entrypoint);
+        const result = run(input, entrypoint);
         used = budget - fuel.value;
         return onlyResult(result);
       } catch (error) {
@@ -105,6 +107,8 @@ export const createEvaluator = async (
 interface MeteredPolicy {
   sdk: SdkPolicy;
   fuel: Global;
+  /** One metered evaluation: what the module says of the input. */
+  run(input: object, entrypoint: string): unknown;
 }
 
 /** `initial`: what module and data need, else setData grows page by page, a hundred times slower on large data. */
@@ -122,26 +126,33 @@ const loadMetered = (module: Module, memory: MemoryLimits, data: object, budget:
   fuel.value = MAX_FUEL;
   refuseForeignBuiltins(sdk);
   sdk.setData(data);
-  const evaluateWasm = exports.opa_eval as Call;
-  // The SDK keeps the instance as a property and calls opa_eval through it: the place to fill up before, and to look at
-  // the size of the result before the SDK parses it.
-  sdk.wasmInstance = {
-    exports: {
-      ...exports,
-      opa_eval: (...args: number[]): number => {
-        fuel.value = budget;
-        const at = evaluateWasm(...args);
-        const end = new Uint8Array(
-          sdk.mem.buffer,
-          at,
-          Math.min(MAX_RESULT_BYTES + 1, sdk.mem.buffer.byteLength - at),
-        ).indexOf(0);
-        if (end < 0) throw new Error(`the result is larger than ${MAX_RESULT_BYTES} bytes`);
-        return at;
-      },
-    },
+  return { sdk, fuel, run: runnerOf(sdk, exports.opa_eval as Call, () => (fuel.value = budget)) };
+};
+
+/**
+ * The SDK's evaluate for ABI 1.2 (openpolicyagent.org/docs/wasm, opa_eval), without its copies: the input is written
+ * into the module's memory and the result read from it, both once, and its size is looked at before it is parsed.
+ */
+const runnerOf = (sdk: SdkPolicy, evaluate: Call, fill: () => void): MeteredPolicy['run'] => {
+  let memory = Buffer.from(sdk.mem.buffer);
+  // A memory that grew has another buffer.
+  const current = (): Buffer => {
+    if (memory.buffer !== sdk.mem.buffer) memory = Buffer.from(sdk.mem.buffer);
+    return memory;
   };
-  return { sdk, fuel };
+  return (input, entrypoint) => {
+    const json = JSON.stringify(input);
+    const start = sdk.dataHeapPtr;
+    const missing = start + json.length * 3 - sdk.mem.buffer.byteLength;
+    if (missing > 0) sdk.mem.grow(Math.ceil(missing / PAGE));
+    const length = current().write(json, start);
+    fill();
+    const at = evaluate(0, sdk.entrypoints[entrypoint] as number, sdk.dataAddr, start, length, start + length, 0);
+    const result = current().subarray(at, at + MAX_RESULT_BYTES + 1);
+    const end = result.indexOf(0);
+    if (end < 0) throw new Error(`the result is larger than ${MAX_RESULT_BYTES} bytes`);
+    return JSON.parse(result.toString('utf8', 0, end));
+  };
 };
 
 /** The module lists the functions it expects of its host. A missing one would fail only when it is called. */

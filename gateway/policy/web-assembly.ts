@@ -12,6 +12,8 @@ export interface Global {
 
 export interface Memory {
   readonly buffer: ArrayBuffer;
+  /** Adds pages. Throws RangeError beyond the maximum. */
+  grow(pages: number): number;
 }
 
 /** In pages of 64 KB. */

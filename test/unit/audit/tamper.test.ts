@@ -2,6 +2,7 @@ import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { SALT_BYTES } from '../../../gateway/audit/content-store.ts';
 import { GENESIS, readFrame } from '../../../gateway/audit/frame.ts';
 import { auditLayout } from '../../../gateway/audit/layout.ts';
 import { openAuditLog } from '../../../gateway/audit/log.ts';
@@ -228,7 +229,7 @@ describe('tampering with contents', () => {
     const file = join(copy, 'audit', 'content', name as string);
     const bytes = await readFile(file);
     const second = placed.filter(({ id }) => id === 'dec_0')[1] as Placed;
-    const frame = 'prompt 0'.length + 48;
+    const frame = 'prompt 0'.length + SALT_BYTES;
     const changes: [string, () => Promise<void>][] = [
       [
         'changed',
