@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Address } from './config.ts';
+import { newIds } from './stages/ids.ts';
 
 /** Bounds of one connection. A slow body is 408, a slow or large head 408 or 431 (trust.md, slowloris). */
 const HEADERS_TIMEOUT_MS = 10_000;
@@ -24,15 +25,25 @@ export const listen = async (handler: RequestListener, address: Address): Promis
       connectionsCheckingInterval: 5000,
       maxHeaderSize: MAX_HEADER_BYTES,
       noDelay: true,
+      // Judged by `receive`, so that its refusal has our shape and a record: Node's own has neither.
+      requireHostHeader: false,
     },
     handler,
   );
   server.on('clientError', answerClientError);
   // Without a handler Node would answer Upgrade requests as ordinary ones, and `Expect` with a 417 of its own shape.
   server.on('checkExpectation', (_req: IncomingMessage, res: ServerResponse) => {
-    res.writeHead(417, { 'content-type': 'application/json', connection: 'close' });
-    res.end(wireText('invalid_header', 'Expect is not supported.'));
+    const text = wireText('invalid_header', 'Expect is not supported.');
+    res.writeHead(417, {
+      'content-type': 'application/json',
+      'content-length': Buffer.byteLength(text),
+      'x-request-id': newIds().requestId,
+      connection: 'close',
+    });
+    res.end(text);
   });
+  // Without a handler Node would close the connection without a word.
+  server.on('connect', (_req: IncomingMessage, socket: Socket) => answerClientError({}, socket));
   server.listen(address.port, address.host);
   await once(server, 'listening');
   const { address: host, port, family } = server.address() as AddressInfo;
@@ -65,7 +76,8 @@ const answerClientError = (error: { code?: string }, socket: Socket): void => {
   };
   const body = wireText(code, message);
   socket.end(
-    `HTTP/1.1 ${status}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
+    `HTTP/1.1 ${status}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n` +
+      `x-request-id: ${newIds().requestId}\r\nconnection: close\r\n\r\n${body}`,
   );
 };
 

@@ -33,6 +33,7 @@ export interface Head extends Ids {
 
 /** What `receive` reads of a request. */
 export type RequestHead = Pick<IncomingMessage, 'method' | 'url' | 'rawHeaders'> & {
+  readonly httpVersion?: string;
   readonly socket: Pick<IncomingMessage['socket'], 'remoteAddress'>;
 };
 
@@ -70,7 +71,7 @@ const LONGEST_CREDENTIAL = 8192;
  */
 export const receive = (req: RequestHead, ids: Ids): Head => {
   const headers = collect(req.rawHeaders);
-  checkHost(headers.get('host'));
+  checkHost(headers.get('host'), req.httpVersion);
   const { route, id } = findRoute(req.method ?? '', req.url ?? '');
   if (route.method === 'POST') checkMedia(headers);
   const facts: Record<string, string> = {};
@@ -116,11 +117,11 @@ const repeated = (name: string): GatewayError =>
     ? new GatewayError('duplicate_credential', `The header ${name} was sent twice.`)
     : new GatewayError('invalid_header', `The header ${name} was sent twice.`, { param: name });
 
-/** A name or address with an optional port. Without it (HTTP/1.0) there is nothing to mistake. */
+/** A name or address with an optional port. HTTP/1.1 asks for one (RFC 9112); without it there is nothing to mistake. */
 const HOST = /^(?:[\w-]{1,63}(?:\.[\w-]{1,63})*\.?|\[[\da-fA-F:.]{2,45}\])(?::\d{1,5})?$/;
 
-const checkHost = (host: string | undefined): void => {
-  if (host === undefined || (host.length <= 255 && HOST.test(host))) return;
+const checkHost = (host: string | undefined, httpVersion: string | undefined): void => {
+  if (host === undefined ? httpVersion !== '1.1' : host.length <= 255 && HOST.test(host)) return;
   throw new GatewayError('invalid_header', 'The header host is not a host and port.', { param: 'host' });
 };
 
