@@ -32,14 +32,35 @@ export interface AuditEntry {
  */
 export async function* readAudit(
   home: string,
-  options: { readonly from?: AuditStart | undefined } = {},
+  options: ReadAuditOptions = {},
 ): AsyncGenerator<AuditEntry, void, undefined> {
+  const { kinds } = options;
   for await (const frame of readFrames(auditLayout(home), options)) {
-    yield { position: frame.position, next: frame.next, record: parseRecord(frame) };
+    const kind = kinds && visibleKind(frame.payload);
+    if (kind !== undefined && !kinds?.includes(kind)) continue;
+    const record = parseRecord(frame);
+    if (kinds?.includes(record.kind) !== false) yield { position: frame.position, next: frame.next, record };
   }
 }
 
-const KINDS: readonly unknown[] = ['intent', 'outcome', 'suppressed', 'event'];
+type Kind = AuditRecord['kind'];
+
+/** What readAudit may be told. */
+export interface ReadAuditOptions {
+  readonly from?: AuditStart | undefined;
+  /** Only these records. The others are checked all the same but mostly not parsed, which is most of what they cost. */
+  readonly kinds?: readonly Kind[] | undefined;
+}
+
+const KINDS: readonly Kind[] = ['intent', 'outcome', 'suppressed', 'event'];
+const BEGINNINGS: readonly (readonly [Kind, string])[] = KINDS.map((kind) => [kind, `{"kind":"${kind}",`]);
+const BEGINNING_CHARS = Math.max(...BEGINNINGS.map(([, beginning]) => beginning.length));
+
+/** The kind by the first bytes, where our writer puts it; undefined when only parsing can tell. */
+const visibleKind = (payload: Buffer): Kind | undefined => {
+  const start = payload.toString('latin1', 0, BEGINNING_CHARS);
+  return BEGINNINGS.find(([, beginning]) => start.startsWith(beginning))?.[0];
+};
 
 /** The record of a frame. Throws AuditCorruptionError when the payload is no record: then a writer was at fault. */
 export const parseRecord = (frame: AuditFrame): AuditRecord => {

@@ -6,13 +6,18 @@ import { LABEL_COLUMNS, type LabelTable, type Schema, USAGE_COLUMNS, type UsageT
 import { type UsageEntry, usageEntryOf } from './usage-row.ts';
 
 const BATCH_ROWS = 500;
-/** Intents and events move the cursor only; after this many records it is saved even without a row. */
+/** Outcomes make rows. An intent comes before each and need not be parsed; the rest moves the place on, and is rare. */
+const KINDS: readonly AuditRecord['kind'][] = ['outcome', 'suppressed', 'event'];
+/** Events move the cursor only; after this many records it is saved even without a row. */
 const BATCH_RECORDS = 10_000;
 
-/** Reads the audit log from a place on. `next` is JSON and opaque here; reading from it gives the record after. */
+/**
+ * Reads the records of some kinds from a place of the audit log on; others may come too. `next` is JSON and opaque here;
+ * reading from it gives the record after.
+ */
 export type AuditReader = (
   home: string,
-  options: { readonly from?: never },
+  options: { readonly from?: never; readonly kinds: readonly AuditRecord['kind'][] },
 ) => AsyncIterable<{ readonly next: unknown; readonly record: AuditRecord }>;
 
 /**
@@ -71,8 +76,9 @@ async function* loadBatches(
     records = 0;
     return added;
   };
+  const from = cursor === '' ? {} : { from: JSON.parse(cursor) as never };
   try {
-    for await (const entry of read(home, cursor === '' ? {} : { from: JSON.parse(cursor) as never })) {
+    for await (const entry of read(home, { kinds: KINDS, ...from })) {
       // Throws on a record that is no outcome to add up: then the place must stay in front of it.
       if (entry.record.kind === 'outcome') entries.push(usageEntryOf(entry.record));
       next = entry.next;

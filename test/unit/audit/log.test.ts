@@ -5,6 +5,7 @@ import { type AuditDisk, localDisk } from '../../../gateway/audit/disk.ts';
 import { auditLayout, segmentPath } from '../../../gateway/audit/layout.ts';
 import { readAudit } from '../../../gateway/audit/read.ts';
 import { verifyAudit } from '../../../gateway/audit/verify.ts';
+import type { AuditRecord } from '../../../gateway/types.gen.ts';
 import { contentOf, entriesOf, idsOf, intentOf, outcomeOf, withHome } from '../../support/audit.ts';
 
 /** A disk whose chain writes can be made to fail or hang. */
@@ -286,6 +287,27 @@ describe('reading', () => {
         }
         expect(seen).toEqual(expected);
       }
+    }));
+
+  test('a reader of some kinds gets just those, wherever a record says its kind, and damage in the others stops it', () =>
+    withHome(async (home, open) => {
+      const log = await open({ segmentBytes: 2500 });
+      for (let index = 0; index < 12; index++) {
+        const { kind, ...fields } = index % 3 === 0 ? outcomeOf(`d${index}`) : intentOf(`d${index}`);
+        await log.append({ ...(index % 2 === 0 ? { kind, ...fields } : { ...fields, kind }) } as AuditRecord);
+      }
+      await log.close();
+      const all = await entriesOf(home);
+      for (const kinds of [['outcome'], ['event', 'intent'], []] as const) {
+        const chosen = all.filter(({ record }) => (kinds as readonly string[]).includes(record.kind));
+        expect(await Array.fromAsync(readAudit(home, { kinds }))).toEqual(chosen);
+      }
+      const intent = all.findLast(({ record }) => record.kind === 'intent')!.position;
+      const path = segmentPath(auditLayout(home), intent.segment);
+      const bytes = await readFile(path);
+      bytes[intent.offset + 60]! ^= 1;
+      await writeFile(path, bytes);
+      await expect(Array.fromAsync(readAudit(home, { kinds: ['outcome'] }))).rejects.toThrow('chain hash');
     }));
 
   test('segment and offset alone are enough to start', () =>
