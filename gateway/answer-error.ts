@@ -21,6 +21,8 @@ export const answerError = async (
   thrown: unknown,
 ): Promise<void> => {
   let error = toGatewayError(thrown, gw, x);
+  // An answer that is still on its way has nobody to go to.
+  x.onAbort?.();
   try {
     await conclude(gw, x, endingOf(gw, x, error));
   } catch (failure) {

@@ -1,3 +1,4 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import Koa from 'koa';
 import { answerError } from './answer-error.ts';
 import { GatewayError } from './errors.ts';
@@ -32,13 +33,16 @@ export const createApp = (gw: Gateway, open: Set<Exchange>): Koa => {
       if (!res.writableFinished) x.abort();
     });
     res.on('error', ignore);
+    if (!res.socket) watchSocket(req, res, x);
     try {
       await next();
     } catch (error) {
       const dialect = dialectOf(req.url ?? '/', req.headers['anthropic-version'] !== undefined);
       await answerError(gw, x, dialect, res, error);
     } finally {
-      open.delete(x);
+      // Until its last byte is out.
+      if (res.closed) open.delete(x);
+      else res.once('close', () => open.delete(x));
     }
   });
   app.use(serve(gw));
@@ -47,6 +51,16 @@ export const createApp = (gw: Gateway, open: Set<Exchange>): Koa => {
 
 /** A caller that left shows as `close`; what was on its way to it is nobody's error. */
 const ignore = (): void => {};
+
+/** A pipelined request waits for the answer before it: until then its response does not hear that the caller left. */
+const watchSocket = (req: IncomingMessage, res: ServerResponse, x: Exchange): void => {
+  const leave = (): void => {
+    x.abort();
+    res.destroy();
+  };
+  req.socket.once('close', leave);
+  res.once('close', () => req.socket.off('close', leave));
+};
 
 /** The way of a request: a line a stage, each product kept. docs/lifecycle.md tells the error exits of each. */
 const serve =
@@ -74,8 +88,8 @@ const serve =
     const masked = x.keep('masked', mask(call, described, decision, gw.openVault));
 
     // Nothing goes upstream before this is durable (invariant 1).
-    x.intended = true;
     await gw.audit.append(intentOf(x, boundMicroUsd), masked.content(candidates[0]!));
+    x.intended = true;
     x.time('intent');
 
     const { upstreamPath } = protocolOf(call.endpoint);

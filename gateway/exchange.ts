@@ -1,3 +1,4 @@
+import { GatewayError } from './errors.ts';
 import type { Permit } from './limit/limiter.ts';
 import type { Policy } from './policy/policy.ts';
 import type { Call } from './protocol/protocol.ts';
@@ -55,7 +56,9 @@ export class Exchange {
   evidence: Evidence | null = null;
   /** The caller has left. */
   aborted = false;
-  /** Stops what is under way when the caller leaves. */
+  /** The gateway did not wait any longer. */
+  stopped = false;
+  /** Stops what is under way upstream. */
   onAbort: (() => void) | undefined;
   readonly #started = performance.now();
   #mark = this.#started;
@@ -90,4 +93,13 @@ export class Exchange {
     this.aborted = true;
     this.onAbort?.();
   }
+  /** The gateway stops: ends the upstream call under way, and the caller is told. */
+  stop(): void {
+    this.stopped = true;
+    this.onAbort?.();
+  }
 }
+
+/** The error of a request that was under way when the gateway stopped waiting. */
+export const stopping = (): GatewayError =>
+  new GatewayError('shutting_down', 'The gateway is stopping; it could not wait for the end of this request.');

@@ -32,6 +32,15 @@ export const intentOf = (x: Exchange, reservedMicroUsd: number): AuditIntent => 
   };
 };
 
+/** Who pays: the groups too, whose budgets are counted from the outcomes after a restart. */
+const callerOf = ({ id, org, team, user, groups }: Input['caller']): AuditOutcome['caller'] => ({
+  id,
+  org,
+  team,
+  user,
+  ...(groups.length > 0 ? { groups: [...groups] } : {}),
+});
+
 /** The outcome record of an exchange, however far it came. */
 export const outcomeOf = (x: Exchange, ending: Ending): AuditOutcome => {
   const { head, caller, described, decision } = x.products;
@@ -44,7 +53,7 @@ export const outcomeOf = (x: Exchange, ending: Ending): AuditOutcome => {
     outcome: ending.outcome,
     status: ending.status,
     error: ending.error,
-    caller: caller ? { id: caller.id, org: caller.org, team: caller.team, user: caller.user } : null,
+    caller: caller ? callerOf(caller) : null,
     purpose: head?.purpose ?? null,
     endpoint: head?.endpoint ?? null,
     tier: decision?.rate.tier ?? null,
@@ -78,7 +87,7 @@ export const unknownOutcome = (intent: AuditIntent): AuditOutcome => {
     outcome: 'unknown',
     status: 0,
     error: 'internal_error',
-    caller: { id: caller.id, org: caller.org, team: caller.team, user: caller.user },
+    caller: callerOf(caller),
     purpose,
     endpoint: request.endpoint,
     tier: rate.tier,

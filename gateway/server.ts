@@ -65,7 +65,9 @@ const CLIENT_ERRORS: Record<string, { status: string; code: string; message: str
 
 /** Requests that Node's parser refuses never become a request: they get an answer of our shape and the connection closes. */
 const answerClientError = (error: { code?: string }, socket: Socket): void => {
-  if (error.code === 'ECONNRESET' || !socket.writable) {
+  // An answer under way would take this for a part of its body (Node looks at the same field).
+  const answering = (socket as { _httpMessage?: ServerResponse | null })._httpMessage?.headersSent;
+  if (error.code === 'ECONNRESET' || !socket.writable || answering) {
     socket.destroy();
     return;
   }
@@ -84,15 +86,37 @@ const answerClientError = (error: { code?: string }, socket: Socket): void => {
 const wireText = (code: string, message: string): string =>
   JSON.stringify({ error: { message, type: 'invalid_request_error', param: null, code } });
 
+/** What is asked to end by itself, at the end of a grace. */
+export interface Stoppable {
+  stop(): void;
+}
+
+/** A caller's next request may be on its way as we stop: for so long it is still answered, with `connection: close`. */
+const LINGER_MS = 200;
+/** From the end of the grace, for error events and outcomes. */
+const LAST_WORDS_MS = 2_000;
+
 /**
- * Stops a server without losing a request: it goes on listening for a moment with `connection: close` on each answer
- * (said by `draining`), then stops listening, and waits for what is under way up to `graceMs`.
+ * Stops a server without losing a request: connections that are open are served for a moment more, what is under way
+ * has `graceMs` to end; then it is told to stop, and at last cut off.
  */
-export const drain = async (server: Server, open: ReadonlySet<unknown>, graceMs: number): Promise<void> => {
+export const drain = async (server: Server, open: ReadonlySet<Stoppable>, graceMs: number): Promise<void> => {
+  const isEmpty = async (ms: number): Promise<void> => {
+    for (const until = performance.now() + ms; open.size > 0 && performance.now() < until; ) await pause(20);
+  };
+  if (graceMs > 0 && (await connectionsOf(server)) > 0) await pause(LINGER_MS);
   const sweep = setInterval(() => server.closeIdleConnections(), 50);
   server.close();
-  const until = performance.now() + graceMs;
-  while (open.size > 0 && performance.now() < until) await new Promise((resolve) => setTimeout(resolve, 20));
+  await isEmpty(graceMs);
+  for (const exchange of open) exchange.stop();
+  await isEmpty(LAST_WORDS_MS);
   clearInterval(sweep);
   server.closeAllConnections();
+  // Callers that do not read, or are not done sending: their outcomes come with the end of their connection.
+  await isEmpty(LAST_WORDS_MS);
 };
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+const connectionsOf = (server: Server): Promise<number> =>
+  new Promise((resolve) => server.getConnections((error, count) => resolve(error ? 1 : count)));

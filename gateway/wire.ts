@@ -32,6 +32,8 @@ import { openStrangers } from './strangers.ts';
 import type { AuditEvent, Input } from './types.gen.ts';
 import { openUpstreams } from './upstream/upstreams.ts';
 
+const NOTHING: ReadonlySet<Exchange> = new Set();
+
 /** How long requests under way may take after a stop was asked for. */
 const GRACE_MS = 30_000;
 
@@ -52,8 +54,17 @@ export interface Running {
  */
 export const openGateway = async (settings: Settings): Promise<Running> => {
   const closers: (() => Promise<void> | void)[] = [];
+  // Every one, in reverse: one that fails must not keep the audit log from its end.
   const closeAll = async (): Promise<void> => {
-    for (const close of closers.reverse()) await close();
+    const failures: unknown[] = [];
+    for (let close = closers.pop(); close; close = closers.pop()) {
+      try {
+        await close();
+      } catch (error) {
+        failures.push(error);
+      }
+    }
+    if (failures.length > 0) throw failures[0];
   };
   try {
     return await open(settings, closers, closeAll);
@@ -94,7 +105,7 @@ const open = async (
     });
   };
   // Each intent gets exactly one outcome, also those whose gateway died.
-  for (const intent of audit.openIntents) await audit.append(unknownOutcome(intent));
+  await Promise.all(audit.openIntents.map((intent) => audit.append(unknownOutcome(intent))));
 
   const database = await openDatabase(home);
   closers.push(() => database.close());
@@ -124,7 +135,7 @@ const open = async (
   });
   closers.push(() => policies.close());
 
-  const upstreams = await openUpstreams(settings.upstreams);
+  const upstreams = await openUpstreams(settings.upstreams, log);
   closers.push(async () => {
     for (const upstream of upstreams.values()) await upstream.close();
   });
@@ -152,8 +163,7 @@ const open = async (
   const app = createApp(gateway, exchanges);
   // Koa tells of sockets that callers closed; the exchange's outcome has it already.
   app.on('error', (error: unknown) => log.debug({ cause: String(error) }, 'connection'));
-  const data = await listen(app.callback(), settings.listen);
-  closers.push(() => drain(data.server, exchanges, GRACE_MS));
+  // The control plane closes last: it says that the gateway is stopping while requests end.
   const control = await listen(
     createControlPlane(() => ({
       problems: problemsOf(gateway, isDraining),
@@ -162,7 +172,9 @@ const open = async (
     })),
     settings.adminListen,
   );
-  closers.push(() => drain(control.server, new Set(), 0));
+  closers.push(() => drain(control.server, NOTHING, 0));
+  const data = await listen(app.callback(), settings.listen);
+  closers.push(() => drain(data.server, exchanges, GRACE_MS));
   record('start', { url: data.url, pid: process.pid });
 
   return {

@@ -1,5 +1,5 @@
 import type { Exchange } from '../exchange.ts';
-import type { PriceTable } from '../prices.ts';
+import { MAX_TOKENS, type PriceTable } from '../prices.ts';
 import type { ReportedUsage } from '../protocol/protocol.ts';
 import type { Cost, Usage } from '../types.gen.ts';
 
@@ -22,8 +22,9 @@ export interface Account {
 const MAYBE_BILLED = new Set(['first_byte_timeout', 'idle_timeout', 'reset', 'aborted']);
 
 /**
- * Usage and cost of an exchange: the provider's count, or an estimate where it sent none. Attempts that were given up
- * after their prompt had been sent are charged by estimate on top: missing usage is never free.
+ * Usage and cost of an exchange: the provider's count, or an estimate where it sent none, or one that no call can have.
+ * Attempts that were given up after their prompt had been sent are charged by estimate on top: missing usage is never
+ * free.
  */
 export const account = (x: Exchange, prices: PriceTable, evidence: Evidence | null): Account => {
   const inputEstimate = x.products.described?.input.content.tokens_estimate ?? 0;
@@ -35,7 +36,7 @@ export const account = (x: Exchange, prices: PriceTable, evidence: Evidence | nu
   for (const { model } of abandoned) microUsd += prices.cost(model, lost);
   let usage: Usage | null = null;
   if (evidence) {
-    usage = evidence.reported
+    usage = isCredible(evidence.reported)
       ? { ...evidence.reported, source: 'provider' }
       : { ...lost, output: evidence.outputEstimate() };
     microUsd += prices.cost(evidence.model, usage);
@@ -45,13 +46,17 @@ export const account = (x: Exchange, prices: PriceTable, evidence: Evidence | nu
   return { usage, cost: { micro_usd: microUsd, price_version: usage ? prices.revision : null } };
 };
 
+const isCredible = (reported: ReportedUsage | null): reported is ReportedUsage =>
+  reported !== null && tokensOf(reported) <= MAX_TOKENS;
+
 const NONE = { input: 0, cache_read: 0, cache_write: 0, cache_write_1h: 0, output: 0, reasoning: 0 };
 
-/** All tokens of a usage: its classes are disjoint. */
-export const totalTokens = (usage: Usage | null): number =>
-  usage
-    ? usage.input + usage.cache_read + usage.cache_write + usage.cache_write_1h + usage.output + usage.reasoning
-    : 0;
+/** All tokens of a usage. */
+export const totalTokens = (usage: Usage | null): number => (usage ? tokensOf(usage) : 0);
+
+/** The classes of a usage are disjoint. */
+const tokensOf = (usage: ReportedUsage): number =>
+  usage.input + usage.cache_read + usage.cache_write + usage.cache_write_1h + usage.output + usage.reasoning;
 
 /** A cost as x-aegis-cost-usd: exact, six decimals. */
 export const costUsd = (microUsd: number): string => {

@@ -1,5 +1,5 @@
 import { GatewayError } from '../errors.ts';
-import type { Exchange } from '../exchange.ts';
+import { type Exchange, stopping } from '../exchange.ts';
 import type { Call } from '../protocol/protocol.ts';
 import {
   type FailedAttempt,
@@ -37,7 +37,7 @@ const ERROR_BODY_BYTES = 65_536;
  * Sends the call to the candidates in order until one answers with something that is the caller's: a success, or an
  * error that no other model would answer better. Falls back on connection failures, 429, 5xx and a first-byte timeout,
  * so never after a byte of an answer. Every attempt is kept in the exchange. Throws GatewayError `upstream_error`,
- * `upstream_timeout`, `rate_limited` or `client_closed_request`.
+ * `upstream_timeout`, `rate_limited`, `client_closed_request` or `shutting_down`.
  */
 export const forward = async (
   x: Exchange,
@@ -49,13 +49,14 @@ export const forward = async (
 ): Promise<Answer> => {
   const failures: FailedAttempt[] = [];
   for (const candidate of candidates) {
-    if (x.aborted) break;
+    if (x.aborted || x.stopped) break;
     const result = await attempt(x, call, path, headers, candidate, bodyFor(candidate));
     if (result instanceof Incoming) return result;
     failures.push(result);
     if (result.failure !== null && !isRetriableFailure(result.failure)) break;
   }
   if (x.aborted) throw new GatewayError('client_closed_request', 'The caller left before an answer.');
+  if (x.stopped) throw stopping();
   throw finalError(failures);
 };
 

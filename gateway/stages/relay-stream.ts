@@ -2,7 +2,7 @@ import type { ServerResponse } from 'node:http';
 import { errorEventOf, toGatewayError } from '../answer-error.ts';
 import { conclude, contentOf, pricesOf } from '../conclude.ts';
 import { GatewayError } from '../errors.ts';
-import type { Exchange } from '../exchange.ts';
+import { type Exchange, stopping } from '../exchange.ts';
 import type { Gateway } from '../gateway.ts';
 import type { Ending } from '../outcome.ts';
 import type { Call, Protocol } from '../protocol/protocol.ts';
@@ -18,6 +18,9 @@ import { createStreamRestore, type StreamRestore } from './restore.ts';
 
 /** One event of a stream, at most: a long tool argument fits, a stream without line ends does not. */
 const MAX_EVENT_BYTES = 8 * 1024 * 1024;
+
+/** A caller that takes no byte for so long is gone. */
+const STALLED_MS = 60_000;
 
 /**
  * Relays a stream event by event: bytes pass as they are unless a value is restored or usage the caller did not ask
@@ -53,6 +56,8 @@ class StreamRelay implements AnswerSink {
   readonly #sent: Buffer[];
   #bytes = 0;
   #isOver = false;
+  /** Runs while the caller does not read. */
+  #stalled: NodeJS.Timeout | undefined;
 
   constructor(gw: Gateway, x: Exchange, call: Call, answer: Answer, res: ServerResponse, over: () => void) {
     this.#gw = gw;
@@ -92,7 +97,7 @@ class StreamRelay implements AnswerSink {
   }
 
   fail(failure: UpstreamFailure): void {
-    if (!this.#isOver) void this.#break(failureError(failure));
+    if (!this.#isOver) void this.#break(this.#x.stopped ? stopping() : failureError(failure));
   }
 
   #relay(events: Buffer): void {
@@ -107,23 +112,34 @@ class StreamRelay implements AnswerSink {
   #write(bytes: Buffer): void {
     if (bytes.length === 0) return;
     if (this.#restore) this.#sent.push(bytes);
-    if (this.#res.write(bytes)) return;
-    // A slow reader slows its upstream.
+    if (this.#res.write(bytes) || this.#stalled) return;
+    // A slow reader slows its upstream; one that does not read at all must not hold it for ever.
     this.#answer.flow.pause();
-    this.#res.once('drain', () => this.#answer.flow.resume());
+    this.#stalled = setTimeout(() => this.#res.destroy(), STALLED_MS).unref();
+    this.#res.once('drain', this.#resume);
+  }
+
+  #resume = (): void => {
+    this.#free();
+    this.#answer.flow.resume();
+  };
+
+  #free(): void {
+    clearTimeout(this.#stalled);
+    this.#stalled = undefined;
   }
 
   /** The whole answer is here: its end goes out once the outcome is durable. */
   async #complete(terminal: Buffer): Promise<void> {
     this.#isOver = true;
-    if (this.#restore) this.#write(this.#restore.flush());
-    if (this.#restore) this.#sent.push(terminal);
-    this.#x.time('restore');
     try {
+      if (this.#restore) this.#write(this.#restore.flush());
+      if (this.#restore) this.#sent.push(terminal);
+      this.#x.time('restore');
       await this.#conclude('ok', null);
       this.#res.end(terminal);
     } catch (error) {
-      this.#res.end(errorEventOf(toGatewayError(error, this.#gw, this.#x), this.#x, this.#call.dialect));
+      return this.#break(toGatewayError(error, this.#gw, this.#x));
     }
     this.#over();
   }
@@ -133,9 +149,14 @@ class StreamRelay implements AnswerSink {
     this.#isOver = true;
     this.#answer.flow.abort();
     const { aborted } = this.#x;
-    if (this.#restore) this.#write(this.#restore.flush());
-    this.#x.time('restore');
     let said = error;
+    try {
+      if (this.#restore && !aborted) this.#write(this.#restore.flush());
+    } catch (failure) {
+      said = toGatewayError(failure, this.#gw, this.#x);
+    }
+    if (this.#res.destroyed) this.#free();
+    this.#x.time('restore');
     try {
       await this.#conclude(aborted ? 'aborted' : 'incomplete', aborted ? 'client_closed_request' : error.code);
     } catch (failure) {

@@ -2,14 +2,15 @@ import type { ServerResponse } from 'node:http';
 import { decidedHeaders } from '../answer-error.ts';
 import { conclude, contentOf, pricesOf } from '../conclude.ts';
 import { GatewayError } from '../errors.ts';
-import type { Exchange } from '../exchange.ts';
+import { type Exchange, stopping } from '../exchange.ts';
 import type { Gateway } from '../gateway.ts';
 import type { Ending } from '../outcome.ts';
 import type { Call } from '../protocol/protocol.ts';
 import { protocolOf } from '../protocol/protocols.ts';
+import { estimateTokens } from '../tokens.ts';
 import { failureError } from '../upstream/classify.ts';
 import { relayedHeaders } from '../upstream/headers.ts';
-import { account, costUsd } from './account.ts';
+import { account, costUsd, type Evidence } from './account.ts';
 import type { Answer } from './forward.ts';
 import { relayStream } from './relay-stream.ts';
 import { restoreAnswer } from './restore.ts';
@@ -25,26 +26,40 @@ export const respond = async (
   answer: Answer,
   res: ServerResponse,
 ): Promise<void> => {
-  if (answer.status < 400) {
-    x.evidence = { model: answer.candidate.model, reported: null, outputEstimate: () => 0 };
-  }
-  if (answer.stream) await relayStream(gw, x, call, answer, res, answerHeaders(x, call, answer));
-  else await relayBody(gw, x, call, answer, res);
+  // An error said as events is no stream of an answer.
+  if (!answer.stream || answer.status >= 400) return relayBody(gw, x, call, answer, res);
+  x.evidence = { model: answer.candidate.model, reported: null, outputEstimate: () => 0 };
+  return relayStream(gw, x, call, answer, res, answerHeaders(x, call, answer));
 };
 
 const relayBody = async (gw: Gateway, x: Exchange, call: Call, answer: Answer, res: ServerResponse): Promise<void> => {
   const { masked, decision } = x.products;
   const protocol = protocolOf(call.endpoint);
-  const received = await collect(answer, gw.limits.responseBytes);
   const isOk = answer.status < 400;
+  const chunks: Buffer[] = [];
+  const evidence: Evidence = {
+    model: answer.candidate.model,
+    reported: null,
+    // Of an answer that broke off: what came of it.
+    outputEstimate: () => estimateTokens([Buffer.concat(chunks).toString()]),
+  };
+  if (isOk) x.evidence = evidence;
+  const received = await collect(x, answer, gw.limits.responseBytes, chunks);
   const body = parse(received);
   if (isOk && body === undefined) {
     throw new GatewayError('upstream_error', 'The model provider gave an answer that is not valid JSON.');
   }
-  if (x.evidence) x.evidence = { ...x.evidence, reported: protocol.usage(body) };
+  // The page of a proxy on the way: it may name hosts, and no client of the API could read it.
+  if (body === undefined) {
+    const { status } = answer;
+    throw new GatewayError('upstream_error', 'The model provider refused the request and did not say why.', { status });
+  }
+  if (isOk) {
+    const outputEstimate = () => estimateTokens(protocol.answerTexts(body).map(({ value }) => value));
+    x.evidence = { ...evidence, reported: protocol.usage(body), outputEstimate };
+  }
   const vault = masked?.vault;
-  const isRestored =
-    body !== undefined && vault !== undefined && vault.size > 0 && restoreAnswer(protocol, body, vault);
+  const isRestored = vault !== undefined && vault.size > 0 && restoreAnswer(protocol, body, vault);
   const sent = isRestored ? Buffer.from(JSON.stringify(body)) : received;
   x.time('restore');
   const { usage, cost } = account(x, pricesOf(gw, x), x.evidence);
@@ -58,6 +73,7 @@ const relayBody = async (gw: Gateway, x: Exchange, call: Call, answer: Answer, r
   };
   await conclude(gw, x, ending, contentOf(decision, [received], [sent]));
   res.writeHead(answer.status, {
+    'content-type': 'application/json',
     ...answerHeaders(x, call, answer),
     'x-aegis-cost-usd': costUsd(cost.micro_usd),
     'content-length': sent.length,
@@ -65,10 +81,9 @@ const relayBody = async (gw: Gateway, x: Exchange, call: Call, answer: Answer, r
   res.end(sent);
 };
 
-/** The whole body of an unstreamed answer. Throws GatewayError when it breaks off or is over the bound. */
-const collect = (answer: Answer, maxBytes: number): Promise<Buffer> =>
+/** The whole body of an unstreamed answer, gathered in `chunks`. Throws GatewayError when it breaks off or is too large. */
+const collect = (x: Exchange, answer: Answer, maxBytes: number, chunks: Buffer[]): Promise<Buffer> =>
   new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
     let bytes = 0;
     answer.deliver({
       data(chunk) {
@@ -79,7 +94,7 @@ const collect = (answer: Answer, maxBytes: number): Promise<Buffer> =>
         } else chunks.push(chunk);
       },
       end: () => resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks)),
-      fail: (failure) => reject(failureError(failure)),
+      fail: (failure) => reject(x.stopped ? stopping() : failureError(failure)),
     });
   });
 

@@ -46,5 +46,10 @@ export const relayedHeaders = (headers: ResponseHeaders): Record<string, string>
 };
 
 const relay = (to: Record<string, string>, name: string, value: string | string[] | undefined): void => {
-  if (value !== undefined) to[name] = typeof value === 'string' ? value : value[0]!;
+  if (value === undefined) return;
+  const text = typeof value === 'string' ? value : value[0]!;
+  // Node would throw at a character that no header may have.
+  if (PRINTABLE.test(text)) to[name] = text;
 };
+
+const PRINTABLE = /^[\x20-\x7e]*$/;
