@@ -429,6 +429,30 @@ test('HTTP/1.0 is served and closed', async () => {
   expect(closed).toBe(true);
 });
 
+test('a body that does not arrive in time is 408, and the connection is closed', async () => {
+  const impatient = await openTestGateway({ bodyTimeoutMs: 200 });
+  try {
+    const own = await impatient.key('service');
+    const whole = request({ lines: { Authorization: `Bearer ${own}` } });
+    const { answers, closed } = await sendRaw(impatient.url, whole.subarray(0, whole.length - 10), { quietMs: 100 });
+    expect(answers.map(({ status }) => status)).toEqual([408]);
+    expectError(answers[0] as RawAnswer, CHAT, 'request_timeout');
+    expect(closed).toBe(true);
+    expect(impatient.openai.requests).toHaveLength(0);
+    expect((await impatient.outcomes()).at(-1)).toMatchObject({ outcome: 'rejected', status: 408 });
+  } finally {
+    await impatient.close();
+  }
+});
+
+test('a head that does not arrive in time is 408, and the connection is closed', async () => {
+  const whole = request();
+  const { answers, closed } = await sendRaw(gateway.url, whole.subarray(0, 60), { timeoutMs: 25_000 });
+  expect(answers.map(({ status }) => status)).toEqual([408]);
+  expectError(answers[0] as RawAnswer, CHAT, 'request_timeout');
+  expect(closed).toBe(true);
+}, 30_000);
+
 test('a caller that leaves in the middle of its body is recorded and reaches nobody', async () => {
   const before = (await gateway.outcomes()).length;
   const whole = request();

@@ -40,6 +40,8 @@ export interface GatewayOptions {
   readonly upstreams?: readonly UpstreamSketch[];
   /** More of the config, such as `bundles` or `limits`. */
   readonly config?: Record<string, unknown>;
+  /** Until a body must be whole. */
+  readonly bodyTimeoutMs?: number;
   /** Continue in this home; it is not removed at the end. */
   readonly home?: string;
 }
@@ -93,7 +95,10 @@ export const openTestGateway = async (options: GatewayOptions = {}): Promise<Tes
     upstreams,
     ...options.config,
   };
-  const running = await openGateway(parseConfig(JSON.stringify(config), join(ROOT, 'test-config'), {}));
+  const settings = parseConfig(JSON.stringify(config), join(ROOT, 'test-config'), {});
+  const { bodyTimeoutMs } = options;
+  const limits = bodyTimeoutMs === undefined ? settings.limits : { ...settings.limits, bodyTimeoutMs };
+  const running = await openGateway({ ...settings, limits });
   const keys = new Map<Person, Promise<string>>();
 
   const gateway: TestGateway = {
