@@ -24,6 +24,8 @@ export interface ReadFramesOptions {
   readonly from?: AuditStart | undefined;
   /** Called once at the end when bytes are left behind the last whole record. */
   readonly onTorn?: (torn: TornTail) => void;
+  /** For who is done with a payload before asking for the next frame: it is overwritten then, and no memory piles up. */
+  readonly reuse?: boolean;
 }
 
 /** The place before the first record of any log. */
@@ -31,7 +33,7 @@ export const START: AuditPosition = { segment: 1, offset: 0, index: 0, chain: GE
 
 /**
  * Streams the checked frames of the chain from a place on; readAudit is the same with records. Payloads are views that
- * stay valid. Throws AuditCorruptionError and StalePositionError.
+ * stay valid unless `reuse` is set. Throws AuditCorruptionError and StalePositionError.
  */
 export async function* readFrames(
   layout: AuditLayout,
@@ -43,7 +45,7 @@ export async function* readFrames(
   let resumed = exact && from.offset > 0;
   if ((await listSegments(layout)).length === 0) return;
   for (;;) {
-    const walk = new SegmentWalk(layout, at);
+    const walk = new SegmentWalk(layout, at, options.reuse === true);
     try {
       // A segment that another follows grows no more, so its end is looked at once more after that was seen.
       let closed = false;
@@ -119,17 +121,21 @@ const openSegment = async (layout: AuditLayout, segment: number): Promise<FileHa
 
 const CHUNK_BYTES = 256 * 1024;
 
-/** Walks one segment. Each refill takes a new buffer, so that payloads handed out stay valid. */
+/** Walks one segment. Each refill takes a new buffer, so that payloads handed out stay valid, or else the same one. */
 class SegmentWalk {
   readonly #layout: AuditLayout;
+  readonly #reuse: boolean;
   #file: FileHandle | undefined;
   #at: AuditPosition;
   #chain: Buffer;
-  #bytes = Buffer.alloc(0);
+  #buffer = Buffer.alloc(0);
+  /** What of the buffer is filled. */
+  #bytes = this.#buffer;
   #start = 0;
 
-  constructor(layout: AuditLayout, at: AuditPosition) {
+  constructor(layout: AuditLayout, at: AuditPosition, reuse: boolean) {
     this.#layout = layout;
+    this.#reuse = reuse;
     this.#at = at;
     this.#chain = Buffer.from(at.chain, 'hex');
   }
@@ -195,11 +201,13 @@ class SegmentWalk {
   /** Reads on until `needBytes` from the frame's start are there; whether anything came. */
   async #fill(needBytes: number): Promise<boolean> {
     const kept = this.#bytes.length - this.#start;
-    const bytes = Buffer.allocUnsafe(Math.max(CHUNK_BYTES, needBytes));
-    this.#bytes.copy(bytes, 0, this.#start);
+    const size = Math.max(CHUNK_BYTES, needBytes);
+    const buffer = this.#reuse && this.#buffer.length === size ? this.#buffer : Buffer.allocUnsafeSlow(size);
+    this.#bytes.copy(buffer, 0, this.#start);
     const file = this.#file as FileHandle;
-    const { bytesRead } = await file.read(bytes, kept, bytes.length - kept, this.#at.offset + kept);
-    this.#bytes = bytes.subarray(0, kept + bytesRead);
+    const { bytesRead } = await file.read(buffer, kept, size - kept, this.#at.offset + kept);
+    this.#buffer = buffer;
+    this.#bytes = buffer.subarray(0, kept + bytesRead);
     this.#start = 0;
     return bytesRead > 0;
   }

@@ -35,7 +35,7 @@ export async function* readAudit(
   options: ReadAuditOptions = {},
 ): AsyncGenerator<AuditEntry, void, undefined> {
   const { kinds } = options;
-  for await (const frame of readFrames(auditLayout(home), options)) {
+  for await (const frame of readFrames(auditLayout(home), { from: options.from, reuse: true })) {
     const kind = kinds && visibleKind(frame.payload);
     if (kind !== undefined && !kinds?.includes(kind)) continue;
     const record = parseRecord(frame);
