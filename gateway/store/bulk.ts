@@ -1,63 +1,53 @@
-import type { Compilable, CompiledQuery, Kysely } from 'kysely';
-import type { Schema } from './schema.ts';
+import type Sqlite from 'better-sqlite3';
+import type { Compilable } from 'kysely';
 
-/** Rows of a statement. Fixed, so that a statement is compiled and prepared once; 100 columns stay below SQLite's 32,766 values. */
-const ROWS = 32;
+/** What a column of a bulk row holds. */
+export type Value = string | number | null;
 
-type Value = string | number | null;
-
-/** Makes the statement that writes so many rows; the values of the rows are its only parameters, row by row. */
-export type BulkStatement = (rows: number) => Compilable<unknown>;
-
-/** Compiled statements of one database, by name and number of rows. */
+/**
+ * Writes many rows of few kinds, at once and inside the transaction that is open. It goes past Kysely, which makes a
+ * promise a statement, and takes one row a statement: SQLite then says of each row whether it was new, for less than
+ * what RETURNING costs.
+ */
 export interface BulkWriter {
-  /** Writes rows with a statement; returns what the statement returns, of all rows. */
-  write<Returned>(
-    db: Kysely<Schema>,
+  /**
+   * Runs a statement for each row, with the row's values as its only parameters, and gives the rows that changed
+   * something. The statement is made once for a `name`.
+   */
+  write<Row>(
     name: string,
-    rows: readonly (readonly Value[])[],
-    statement: BulkStatement,
-  ): Promise<Returned[]>;
+    statement: () => Compilable<unknown>,
+    rows: Iterable<Row>,
+    valuesOf: (row: Row) => readonly Value[],
+  ): Row[];
 }
 
-/** A writer for many rows of few kinds: Kysely compiles a statement in milliseconds, which is more than running it takes. */
-export const createBulkWriter = (): BulkWriter => {
-  const compiled = new Map<string, CompiledQuery>();
-  const compiledFor = (name: string, rows: number, columns: number, statement: BulkStatement): CompiledQuery => {
-    const key = `${name} ${rows}`;
-    let query = compiled.get(key);
-    if (query === undefined) {
-      query = statement(rows).compile() as CompiledQuery;
-      if (query.parameters.length !== rows * columns)
-        throw new TypeError(`${name}: parameters other than the rows' values`);
-      compiled.set(key, query);
+/** A writer over the connection that the transactions use. */
+export const createBulkWriter = (prepare: (sql: string) => Sqlite.Statement<unknown[]>): BulkWriter => {
+  const statements = new Map<string, Sqlite.Statement<unknown[]>>();
+  const statementFor = (name: string, make: () => Compilable<unknown>): Sqlite.Statement<unknown[]> => {
+    let statement = statements.get(name);
+    if (statement === undefined) {
+      statement = prepare(make().compile().sql);
+      statements.set(name, statement);
     }
-    return query;
+    return statement;
   };
   return {
-    async write<Returned>(
-      db: Kysely<Schema>,
+    write<Row>(
       name: string,
-      rows: readonly (readonly Value[])[],
-      statement: BulkStatement,
-    ): Promise<Returned[]> {
-      const returned: Returned[] = [];
-      for (let from = 0; from < rows.length; ) {
-        const count = rows.length - from >= ROWS ? ROWS : 1;
-        const chunk = rows.slice(from, from + count);
-        const query = compiledFor(name, count, chunk[0]!.length, statement);
-        const result = await db.executeQuery<Returned>({
-          ...query,
-          parameters: chunk.flat(),
-        } as CompiledQuery<Returned>);
-        for (const row of result.rows) returned.push(row);
-        from += count;
-      }
-      return returned;
+      make: () => Compilable<unknown>,
+      rows: Iterable<Row>,
+      valuesOf: (row: Row) => readonly Value[],
+    ): Row[] {
+      const statement = statementFor(name, make);
+      const written: Row[] = [];
+      for (const row of rows) if (statement.run(valuesOf(row)).changes > 0) written.push(row);
+      return written;
     },
   };
 };
 
-/** Rows whose values are placeholders, for compiling. */
-export const blankRows = <Row>(rows: number, columns: readonly (keyof Row & string)[]): Row[] =>
-  Array.from({ length: rows }, () => Object.fromEntries(columns.map((column) => [column, 0])) as Row);
+/** A row whose values are placeholders, for making a statement: one parameter a column, in their order. */
+export const blankRow = <Row>(columns: readonly (keyof Row & string)[]): Row =>
+  Object.fromEntries(columns.map((column) => [column, 0])) as Row;

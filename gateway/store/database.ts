@@ -2,6 +2,7 @@ import { chmodSync, closeSync, mkdirSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import Sqlite from 'better-sqlite3';
 import { type Compilable, Kysely, SqliteDialect } from 'kysely';
+import { type BulkWriter, createBulkWriter } from './bulk.ts';
 import { migrate } from './migrations.ts';
 import type { Schema } from './schema.ts';
 
@@ -9,7 +10,18 @@ import type { Schema } from './schema.ts';
 const BUSY_TIMEOUT_MS = 5_000;
 /** The ledger touches the same pages in batch after batch: it pays to copy them to the database seldom. */
 const CHECKPOINT_PAGES = 4_000;
+/** The roll-ups of thousands of users are more pages than SQLite keeps by default (2 MB). Taken only when used. */
+const CACHE_KIB = 8_192;
 const MAX_PREPARED = 100;
+
+const writers = new WeakMap<Kysely<Schema>, BulkWriter>();
+
+/** The bulk writer of an open store, for use inside a transaction of it. */
+export const bulkWriterOf = (db: Kysely<Schema>): BulkWriter => {
+  const writer = writers.get(db);
+  if (writer === undefined) throw new TypeError('no store that openDatabase opened');
+  return writer;
+};
 
 /** The open store. Any number of processes and threads may have the same one open. */
 export interface Database {
@@ -31,6 +43,10 @@ export const openDatabase = async (home: string): Promise<Database> => {
   const sqlite = new Sqlite(file, { timeout: BUSY_TIMEOUT_MS });
   const prepare = prepareOnce(sqlite);
   const db = new Kysely<Schema>({ dialect: new SqliteDialect({ database: { prepare, close: () => sqlite.close() } }) });
+  writers.set(
+    db,
+    createBulkWriter((sql) => sqlite.prepare<unknown[]>(sql)),
+  );
   const close = async (): Promise<void> => {
     await db.destroy();
     if (sqlite.open) sqlite.close();
@@ -39,6 +55,7 @@ export const openDatabase = async (home: string): Promise<Database> => {
     sqlite.pragma('journal_mode = WAL');
     sqlite.pragma('synchronous = FULL');
     sqlite.pragma(`wal_autocheckpoint = ${CHECKPOINT_PAGES}`);
+    sqlite.pragma(`cache_size = -${CACHE_KIB}`);
     await migrate(db);
   } catch (error) {
     await close();

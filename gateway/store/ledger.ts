@@ -1,11 +1,13 @@
 import type { Kysely, Transaction } from 'kysely';
 import type { AuditRecord } from '../types.gen.ts';
-import { type BulkWriter, blankRows, createBulkWriter } from './bulk.ts';
+import { type BulkWriter, blankRow, type Value } from './bulk.ts';
+import { bulkWriterOf } from './database.ts';
 import { addToRollups } from './rollup.ts';
 import { LABEL_COLUMNS, type LabelTable, type Schema, USAGE_COLUMNS, type UsageTable } from './schema.ts';
 import { type UsageEntry, usageEntryOf } from './usage-row.ts';
 
-const BATCH_ROWS = 500;
+/** A commit and the roll-ups cost less a row the larger a batch is; this one holds the write lock for some 50 ms. */
+const BATCH_ROWS = 2_000;
 /** Outcomes make rows. An intent comes before each and need not be parsed; the rest moves the place on, and is rare. */
 const KINDS: readonly AuditRecord['kind'][] = ['outcome', 'suppressed', 'event'];
 /** Events move the cursor only; after this many records it is saved even without a row. */
@@ -103,53 +105,35 @@ const commit = async (db: Kysely<Schema>, from: string, to: string, entries: rea
       .executeTakeFirst();
     if (moved.numUpdatedRows !== 1n) throw new CursorMovedError();
     if (entries.length === 0) return 0;
-    const writer = writerOf(db);
-    const added = await insertRows(transaction, writer, entries);
-    await addToRollups(transaction, writer, added);
+    const writer = bulkWriterOf(db);
+    const added = insertRows(transaction, writer, entries);
+    addToRollups(transaction, writer, added);
     return added.length;
   });
 
 /** Inserts what is not there yet and returns it. */
-const insertRows = async (
-  db: Transaction<Schema>,
-  writer: BulkWriter,
-  entries: readonly UsageEntry[],
-): Promise<UsageTable[]> => {
+const insertRows = (db: Transaction<Schema>, writer: BulkWriter, entries: readonly UsageEntry[]): UsageTable[] => {
   const sets = new Map<string, readonly LabelTable[]>();
-  const rows = new Map<string, UsageTable>();
-  for (const { row, labels } of entries) {
-    if (labels[0] !== undefined) sets.set(labels[0].set_id, labels);
-    if (!rows.has(row.request_id)) rows.set(row.request_id, row);
-  }
-  const labels = [...sets.values()].flat().map((label) => LABEL_COLUMNS.map((column) => label[column]));
-  await writer.write(db, 'labels', labels, (count) =>
-    db
-      .insertInto('labels')
-      .values(blankRows<LabelTable>(count, LABEL_COLUMNS))
-      .onConflict((conflict) => conflict.doNothing()),
-  );
-  const values = [...rows.values()].map((row) => USAGE_COLUMNS.map((column) => row[column]));
-  const added = await writer.write<{ request_id: string }>(db, 'usage', values, (count) =>
-    db
-      .insertInto('usage')
-      .values(blankRows<UsageTable>(count, USAGE_COLUMNS))
-      .onConflict((conflict) => conflict.column('request_id').doNothing())
-      .returning('request_id'),
-  );
-  return added.map(({ request_id }) => rows.get(request_id)!);
+  for (const { row, labels } of entries) if (row.labels !== '') sets.set(row.labels, labels);
+  writer.write('labels', () => insertLabel(db), [...sets.values()].flat(), labelValues);
+  const rows = entries.map(({ row }) => row);
+  return writer.write('usage', () => insertRow(db), rows, usageValues);
 };
 
-/** One writer a database: its statements are compiled once, not once a look at the log. */
-const writers = new WeakMap<Kysely<Schema>, BulkWriter>();
+const insertLabel = (db: Kysely<Schema>) =>
+  db
+    .insertInto('labels')
+    .values(blankRow<LabelTable>(LABEL_COLUMNS))
+    .onConflict((conflict) => conflict.doNothing());
 
-const writerOf = (db: Kysely<Schema>): BulkWriter => {
-  let writer = writers.get(db);
-  if (writer === undefined) {
-    writer = createBulkWriter();
-    writers.set(db, writer);
-  }
-  return writer;
-};
+const insertRow = (db: Kysely<Schema>) =>
+  db
+    .insertInto('usage')
+    .values(blankRow<UsageTable>(USAGE_COLUMNS))
+    .onConflict((conflict) => conflict.column('request_id').doNothing());
+
+const labelValues = (label: LabelTable): Value[] => LABEL_COLUMNS.map((column) => label[column]);
+const usageValues = (row: UsageTable): Value[] => USAGE_COLUMNS.map((column) => row[column]);
 
 const readCursor = async (db: Kysely<Schema>): Promise<string> => {
   const facts = db.selectFrom('facts').select('value').where('name', '=', 'ledger_position');

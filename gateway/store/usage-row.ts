@@ -55,17 +55,17 @@ export const usageEntryOf = (outcome: AuditOutcome): UsageEntry => {
 
 /** The counters that one row adds to a roll-up. Durations are counted of answered requests only. */
 export const countsOf = (row: UsageTable): Pick<RollupTable, CountName> & { latency: number | undefined } => {
-  const is = (...outcomes: readonly string[]): number => (outcomes.includes(row.outcome) ? 1 : 0);
+  const { outcome } = row;
   return {
     requests: 1,
-    ok: is('ok'),
-    denied: is('denied'),
-    limited: is('limited'),
-    rejected: is('rejected'),
-    aborted: is('aborted'),
-    errors: is('failed', 'incomplete', 'unknown'),
+    ok: outcome === 'ok' ? 1 : 0,
+    denied: outcome === 'denied' ? 1 : 0,
+    limited: outcome === 'limited' ? 1 : 0,
+    rejected: outcome === 'rejected' ? 1 : 0,
+    aborted: outcome === 'aborted' ? 1 : 0,
+    errors: outcome === 'failed' || outcome === 'incomplete' || outcome === 'unknown' ? 1 : 0,
     estimated: row.usage_source === 'estimated' ? 1 : 0,
-    latency: row.outcome === 'ok' ? latencyBucket(row.duration_ms) : undefined,
+    latency: outcome === 'ok' ? latencyBucket(row.duration_ms) : undefined,
   };
 };
 
