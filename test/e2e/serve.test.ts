@@ -97,6 +97,18 @@ describe('the demo: ./aegis serve without a config', () => {
     });
   });
 
+  test('the printed explain tells why, beside the running gateway', () => {
+    const { headers } = run(curls()[2] as string);
+    const id = headers.get('x-aegis-decision-id') as string;
+    const env = { PATH: process.env.PATH ?? '', AEGIS_HOME: home };
+    const { status, stdout } = spawnSync(join(ROOT, 'aegis'), ['explain', id], { env, encoding: 'utf8' });
+    expect(status).toBe(0);
+    expect(stdout).toContain('models.model_not_allowed');
+    expect(stdout).toMatch(/policies\/rules\/models\/models\.rego:\d+/);
+    expect(stdout).toContain('gpt-6-astra');
+    expect(spawnSync(join(ROOT, 'aegis'), ['explain', 'dec_none'], { env }).status).toBe(1);
+  });
+
   test('healthz and readyz answer on the control plane alone', async () => {
     expect((await fetch(`${served.adminUrl}/healthz`)).status).toBe(200);
     const ready = await fetch(`${served.adminUrl}/readyz`);
