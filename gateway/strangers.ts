@@ -2,12 +2,12 @@ import type { AuditLog } from './audit/audit-log.ts';
 
 /** Records of one address in one second before the rest is only counted. */
 const RECORDS_PER_SECOND = 10;
-/** Addresses told apart in one second; beyond that a flood from many addresses is counted as one. */
-const ADDRESSES = 1024;
+/** Records of all addresses in one second: a stranger may have as many addresses as it wants. */
+const RECORDS_OF_ALL = 200;
 
 /**
  * Bounds what failures before authentication may write to the audit log, so that a stranger cannot fill the disk:
- * each address gets some records a second, the excess becomes one counted record a second.
+ * each address gets some records a second and all together some more; the excess becomes one counted record a second.
  */
 export interface Strangers {
   /** Whether this failure is recorded by itself; if not it has been counted. */
@@ -18,9 +18,11 @@ export interface Strangers {
 /** Opens the bound; it writes to `audit` once a second while there is something to say. */
 export const openStrangers = (audit: AuditLog, onError: (error: unknown) => void): Strangers => {
   let seen = new Map<string, number>();
+  let recorded = 0;
   let suppressed = 0;
   const flush = (): void => {
     seen = new Map();
+    recorded = 0;
     if (suppressed === 0) return;
     const count = suppressed;
     suppressed = 0;
@@ -34,11 +36,12 @@ export const openStrangers = (audit: AuditLog, onError: (error: unknown) => void
   return {
     record(address) {
       const count = seen.get(address) ?? 0;
-      if (count >= RECORDS_PER_SECOND || (count === 0 && seen.size >= ADDRESSES)) {
+      if (count >= RECORDS_PER_SECOND || recorded >= RECORDS_OF_ALL) {
         suppressed += 1;
         return false;
       }
       seen.set(address, count + 1);
+      recorded += 1;
       return true;
     },
     close() {

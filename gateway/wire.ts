@@ -1,7 +1,5 @@
-import { randomBytes } from 'node:crypto';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { isIP } from 'node:net';
-import { join } from 'node:path';
 import pino from 'pino';
 import { createControlPlane } from './admin/control-plane.ts';
 import { createApp } from './app.ts';
@@ -10,6 +8,7 @@ import { openAuditLog } from './audit/log.ts';
 import { ConfigError, type Settings } from './config.ts';
 import type { Exchange } from './exchange.ts';
 import type { Gateway } from './gateway.ts';
+import { openHomeSecret } from './home-secret.ts';
 import type { Scope } from './limit/limiter.ts';
 import { createMemoryLimiter } from './limit/memory.ts';
 import { unknownOutcome } from './outcome.ts';
@@ -150,7 +149,7 @@ const open = async (
     limiter,
     facts: factsOf(upstreams, limiter),
     detector: createDetector(),
-    openVault: createVaults(homeSecret(home, 'placeholder.secret')),
+    openVault: createVaults(openHomeSecret(home, 'placeholder.secret')),
     audit,
     upstreams,
     prices: pricesByPolicy(),
@@ -243,14 +242,3 @@ const problemsOf = (gateway: Gateway, isDraining: boolean): string[] => {
 
 const isLoopback = (host: string): boolean =>
   host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
-
-/** A secret of this home: 32 random bytes in a file that its owner alone can read, made once. */
-const homeSecret = (home: string, name: string): Buffer => {
-  const file = join(home, name);
-  try {
-    writeFileSync(file, randomBytes(32), { mode: 0o600, flag: 'wx' });
-  } catch (error) {
-    if ((error as { code?: string }).code !== 'EEXIST') throw error;
-  }
-  return readFileSync(file);
-};

@@ -146,6 +146,8 @@ export const rateLimitHeaders = (states: readonly LimitState[]): Record<string, 
 /** As OpenAI writes durations: 12ms, 1.5s, 1m12s. */
 const duration = (ms: number): string => {
   if (ms < 1000) return `${Math.ceil(ms)}ms`;
-  const seconds = Math.round(ms / 100) / 10;
-  return seconds < 60 ? `${seconds}s` : `${Math.floor(seconds / 60)}m${Math.round(seconds % 60)}s`;
+  const tenths = Math.round(ms / 100);
+  if (tenths < 600) return `${tenths / 10}s`;
+  const seconds = Math.round(ms / 1000);
+  return `${Math.floor(seconds / 60)}m${seconds % 60}s`;
 };
