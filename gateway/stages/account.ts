@@ -33,7 +33,7 @@ export const account = (x: Exchange, prices: PriceTable, evidence: Evidence | nu
   );
   const lost: Usage = { ...NONE, input: inputEstimate, source: 'estimated' };
   let microUsd = 0;
-  for (const { model } of abandoned) microUsd += prices.cost(model, lost);
+  for (const { model } of abandoned) microUsd += lostPromptCost(model, inputEstimate, prices);
   let usage: Usage | null = null;
   if (evidence) {
     usage = isCredible(evidence.reported)
@@ -45,6 +45,10 @@ export const account = (x: Exchange, prices: PriceTable, evidence: Evidence | nu
   }
   return { usage, cost: { micro_usd: microUsd, price_version: usage ? prices.revision : null } };
 };
+
+/** What an attempt is charged, micro-dollars, that was given up after a provider had its prompt. */
+export const lostPromptCost = (model: string, promptTokens: number, prices: PriceTable): number =>
+  prices.cost(model, { ...NONE, input: promptTokens });
 
 const isCredible = (reported: ReportedUsage | null): reported is ReportedUsage =>
   reported !== null && tokensOf(reported) <= MAX_TOKENS;

@@ -3,6 +3,7 @@ import type { Demand, Limiter, LimitState, Permit, Refusal } from '../limit/limi
 import type { PriceTable } from '../prices.ts';
 import type { Call } from '../protocol/protocol.ts';
 import type { Decision, Input } from '../types.gen.ts';
+import { lostPromptCost } from './account.ts';
 import type { Candidate } from './candidates.ts';
 
 /** Providers count more tokens than an estimate by character classes; rates reserve this much of it. */
@@ -12,16 +13,24 @@ const RATE_MARGIN = 1.35;
 const TOOL_PROMPT_TOKENS = 1024;
 
 /**
- * A call can end no dearer than this, millionths of a US dollar: every candidate at its dearest class and tier. Throws
- * GatewayError `invalid_field` for a call that has no such bound.
+ * A call can end no dearer than this, millionths of a US dollar: every candidate at its dearest class and tier, and
+ * before it each earlier one given up after it had the prompt, as `account` charges that (`promptTokens`, estimated).
+ * Throws GatewayError `invalid_field` for a call that has no such bound.
  */
-export const costBound = (call: Call, candidates: readonly Candidate[], prices: PriceTable): number => {
+export const costBound = (
+  call: Call,
+  candidates: readonly Candidate[],
+  prices: PriceTable,
+  promptTokens: number,
+): number => {
   checkPriced(call);
   let bound = 0;
+  let givenUp = 0;
   for (const { model, maxOutputTokens, contextTokens } of candidates) {
-    const inputTokensMax = inputTokenBound(call, contextTokens);
+    const inputTokensMax = Math.max(promptTokens, inputTokenBound(call, contextTokens));
     const outputTokensMax = maxOutputTokens * choices(call);
-    bound = Math.max(bound, prices.upperBound({ models: [model], inputTokensMax, outputTokensMax }));
+    bound = Math.max(bound, givenUp + prices.upperBound({ models: [model], inputTokensMax, outputTokensMax }));
+    givenUp += lostPromptCost(model, promptTokens, prices);
   }
   return bound;
 };

@@ -165,6 +165,39 @@ describe.each([false, true])('when the first candidate fails (stream: %s), the n
   });
 });
 
+test('what is charged for all attempts together is inside what was reserved', async () => {
+  // Two attempts that may have been billed, and an answer that counts a token a byte: the dearest that can happen.
+  const dense = '~!@#$%^&*()_+|{}:<>?`'.repeat(400);
+  first.play = hang;
+  second.play = hang;
+  third.play = (request, res) => {
+    const prompt_tokens = request.body.length;
+    const usage = { prompt_tokens, completion_tokens: 16, total_tokens: prompt_tokens + 16 };
+    return answerJson(200, chatCompletion('B', usage))(request, res);
+  };
+  const body = {
+    ...QUESTION,
+    max_tokens: 16,
+    messages: [{ role: 'user', content: `${QUESTION.messages[0]?.content} ${dense}` }],
+  };
+  const answer = await chat(body);
+  expect(answer.status).toBe(200);
+  const outcome = await gateway.outcomeOf(answer);
+  expect(outcome.attempts.map(({ error: failure }) => failure)).toEqual([
+    'first_byte_timeout',
+    'first_byte_timeout',
+    null,
+  ]);
+  const intent = (await gateway.intents()).find(({ id }) => id === outcome.id);
+  expect(outcome.cost.micro_usd).toBeLessThanOrEqual(intent?.reserved_micro_usd ?? 0);
+  for (const fake of [first, second, third]) fake.play = hang;
+  const failed = await gateway.outcomeOf(await chat(body));
+  const reserved = (await gateway.intents()).find(({ id }) => id === failed.id)?.reserved_micro_usd;
+  expect(failed.attempts).toHaveLength(3);
+  expect(failed.cost.micro_usd).toBeGreaterThan(0);
+  expect(failed.cost.micro_usd).toBeLessThanOrEqual(reserved ?? 0);
+});
+
 describe('when every candidate fails the caller gets the last class of failure, in its own shape', () => {
   const CASES: readonly (readonly [string, Play, number, string])[] = [
     ['429', answerJson(429, error, { 'retry-after': '3' }), 429, 'rate_limited'],
