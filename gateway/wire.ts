@@ -97,8 +97,8 @@ const open = async (
     onWarning: (message, cause) => log.warn({ cause: String(cause) }, message),
   });
   closers.push(() => audit.close());
-  const record = (event: string, detail: AuditEvent['detail']): void => {
-    log.info({ event, ...detail }, event);
+  const record = (event: string, detail: AuditEvent['detail'], level: 'info' | 'warn' = 'info'): void => {
+    log[level]({ event, ...detail }, event);
     audit.append({ kind: 'event', time: new Date().toISOString(), event, detail }).catch((error: unknown) => {
       log.error({ event, cause: String(error) }, 'an event could not be recorded');
     });
@@ -130,7 +130,7 @@ const open = async (
     publicKeys,
     home,
     pollS: settings.bundles.pollMs / 1000,
-    onEvent: ({ event, detail }) => record(event, detail),
+    onEvent: ({ event, detail }) => record(event, detail, event === 'bundle_activated' ? 'info' : 'warn'),
   });
   closers.push(() => policies.close());
 

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { type Bundle, readBundle } from './bundle.ts';
+import { type Bundle, readBundle, sha256 } from './bundle.ts';
 import type { HighWaterMark } from './bundle-store.ts';
 import { createPolicy, type MeteredPolicy } from './engine.ts';
 import type { EvaluatorOptions } from './evaluator.ts';
@@ -9,6 +9,9 @@ import { type PublicKeys, verifySignature } from './signature.ts';
 export const GATEWAY_VERSION: string = (
   JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
 ).version;
+
+/** Digest of the input schema that this gateway describes requests by. */
+export const INPUT_SCHEMA_SHA256: string = sha256(readFileSync(new URL('../../schemas/input.json', import.meta.url)));
 
 /** A bundle whose form, signature, expiry and version are right. Throws an Error that says what is wrong. */
 export const verifyBundle = async (packed: Uint8Array, keys: PublicKeys, now = new Date()): Promise<Bundle> => {

@@ -5,6 +5,7 @@ import { checkData } from './check-data.ts';
 import { CHECKOUT, type Compiler } from './compiler.ts';
 import type { Finding } from './finding.ts';
 import { lintModule } from './lint.ts';
+import { lintFolders, type ParsedFile } from './lint-folders.ts';
 import { runOpa } from './opa.ts';
 import type { Module } from './rego-ast.ts';
 
@@ -31,6 +32,7 @@ export const checkPolicies = async (policies: string, compiler: Compiler): Promi
       (await sourceFiles(policies)).filter((name) => !name.endsWith('.rego')),
     )),
   ];
+  const linted: ParsedFile[] = [];
   for (const name of modules) {
     const parsed = await runOpa(
       compiler,
@@ -38,9 +40,13 @@ export const checkPolicies = async (policies: string, compiler: Compiler): Promi
       policies,
     );
     if (parsed.code === 0 && !name.endsWith('_test.rego')) {
-      findings.push(...lintModule(JSON.parse(parsed.stdout) as Module, `${basename(policies)}/${name}`));
+      const file = `${basename(policies)}/${name}`;
+      const module = JSON.parse(parsed.stdout) as Module;
+      findings.push(...lintModule(module, file));
+      linted.push({ file, module });
     }
   }
+  findings.push(...lintFolders(linted));
   return findings.sort((a, b) => (a.file === b.file ? a.line - b.line : a.file < b.file ? -1 : 1));
 };
 

@@ -1,4 +1,5 @@
 import { GatewayError } from '../errors.ts';
+import { createPriceTable } from '../prices.ts';
 import type { Decision, Input, PolicyData } from '../types.gen.ts';
 import { type Bundle, ENTRYPOINTS } from './bundle.ts';
 import { createEvaluator, type Evaluator, type EvaluatorOptions } from './evaluator.ts';
@@ -24,6 +25,7 @@ export interface MeteredPolicy extends Policy {
 export const createPolicy = async (bundle: Bundle, options: EvaluatorOptions = {}): Promise<MeteredPolicy> => {
   const data: unknown = bundle.data;
   checkPolicyData(data);
+  createPriceTable(data, bundle.manifest.revision); // A price that no request could be counted with refuses the bundle.
   const evaluator = await createEvaluator(bundle.wasm, bundle.data, options);
   for (const entrypoint of ENTRYPOINTS) {
     if (!evaluator.entrypoints.includes(entrypoint)) throw new Error(`policy.wasm: no entrypoint ${entrypoint}`);

@@ -2,7 +2,7 @@ import { type FSWatcher, watch } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parse } from 'yaml';
-import { preparePolicy } from './activate.ts';
+import { INPUT_SCHEMA_SHA256, preparePolicy } from './activate.ts';
 import { MAX_BUNDLE_BYTES, sha256 } from './bundle.ts';
 import { createBundleStore } from './bundle-store.ts';
 import type { MeteredPolicy } from './engine.ts';
@@ -19,7 +19,7 @@ const SETTLE_MS = 50;
 
 /** Something that happened to the policy; for the audit and the log. */
 export interface PolicyEvent {
-  event: 'bundle_activated' | 'bundle_refused';
+  event: 'bundle_activated' | 'bundle_refused' | 'bundle_schema_differs';
   detail: Record<string, string | number | boolean>;
 }
 
@@ -58,6 +58,12 @@ export const openPolicySource = async (options: PolicySourceOptions): Promise<Fo
     current = policy;
     const { sequence } = policy.manifest.metadata.aegis;
     onEvent({ event: 'bundle_activated', detail: { ...policy.ref, sequence, source } });
+    // Not refused: an upgrade that adds a fact would need every bundle built anew. `min_gateway` guards the other way.
+    const { input_schema_sha256: checkedAgainst } = policy.manifest.metadata.aegis;
+    if (checkedAgainst !== INPUT_SCHEMA_SHA256) {
+      const detail = { ...policy.ref, checked_against: checkedAgainst, gateway_has: INPUT_SCHEMA_SHA256 };
+      onEvent({ event: 'bundle_schema_differs', detail });
+    }
   };
   const refuse = (source: string, error: unknown): void =>
     onEvent({

@@ -285,6 +285,15 @@ const MUTANTS: Record<string, () => Promise<Buffer> | Buffer> = {
         files.set('data.json', Buffer.from(files.get('data.json')!.toString().replace('"input":1', '"input":-1'))),
       ),
     }),
+  'data with a price of more decimals than money has': () =>
+    sign({
+      files: changed((files) =>
+        files.set(
+          'data.json',
+          Buffer.from(files.get('data.json')!.toString().replace('"input":1', '"input":0.0000001')),
+        ),
+      ),
+    }),
   'data that are a list': () => sign({ files: changed((files) => files.set('data.json', Buffer.from('[]'))) }),
   'data that are no UTF-8': () =>
     sign({
@@ -305,6 +314,21 @@ const MUTANTS: Record<string, () => Promise<Buffer> | Buffer> = {
       for (let n = 0; n < 4200; n++) tar.entry({ name: `f${n}.rego` }, '');
     }),
 };
+
+test('a bundle checked against another input schema serves, and it is told', async () => {
+  await withSource(async ({ events, open, put }) => {
+    await put(await sign(serving));
+    const source = await open();
+    expect(events.map(({ event }) => event)).toEqual(['bundle_activated']);
+    const other = manifest(({ metadata }) => {
+      metadata.aegis.input_schema_sha256 = 'a'.repeat(64);
+    });
+    await put(await sign({ files: other }));
+    expect((await source.refresh())?.manifest.metadata.aegis.sequence).toBe(6);
+    expect(events.slice(1).map(({ event }) => event)).toEqual(['bundle_activated', 'bundle_schema_differs']);
+    expect(events.at(-1)?.detail).toMatchObject({ checked_against: 'a'.repeat(64) });
+  });
+});
 
 describe('a bundle that must not serve', () => {
   test(`there are ${Object.keys(MUTANTS).length} of them, at least 40`, () => {

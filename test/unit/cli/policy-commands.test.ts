@@ -189,6 +189,7 @@ describe('aegis check', () => {
       await cp(join(CHECKOUT, 'policies'), join(folder, 'policies'), { recursive: true });
       expect(await aegis(['check', 'policies'], folder)).toMatchObject({ code: 0, out: 'no findings\n' });
       await writeFiles(folder, {
+        'policies/rules/x/granted.rego': 'package rules.x\n\ndefault granted := false\n',
         'policies/rules/x/x.rego': 'package rules.x\n\nallow if count(deny) == 0\n\ndeny := set()\n',
       });
       const text = await aegis(['check', 'policies'], folder);

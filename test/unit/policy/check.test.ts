@@ -18,6 +18,7 @@ const check = (rego: string, files: Record<string, string> = {}): Promise<Findin
     const header = rego.startsWith('package') ? '' : 'package rules.x\n\n';
     await writeFiles(policies, {
       'models/data.json': JSON.stringify(MODELS),
+      'rules/x/granted.rego': 'package rules.x\n\ndefault granted := false\n',
       'rules/x/x.rego': `${header}${rego}\n`,
       ...files,
     });
@@ -127,6 +128,22 @@ describe('checkPolicies', () => {
   ])('accepts %s', async (_, rego) => {
     expect((await check(rego)).filter((finding) => finding.check !== 'format')).toEqual([]);
   });
+
+  test('finds a folder that can only deny, wherever in it the default could stand', async () => {
+    const grants = async (files: Record<string, string>): Promise<string[]> =>
+      (await check('m := 1', files))
+        .filter((finding) => finding.check === 'no-grant')
+        .map((finding) => `${finding.file}:${finding.line}`);
+    const deny = `# A comment.\npackage rules.y\n\n${denyIf('input.request.stream').replaceAll('x.a', 'y.a')}\n`;
+    expect(await grants({ 'rules/y/y.rego': deny })).toEqual(['policies/rules/y/y.rego:2']);
+    const needs = '\ngranted if is_boolean(input.request.stream)\n';
+    expect(await grants({ 'rules/y/y.rego': deny + needs })).toEqual(['policies/rules/y/y.rego:2']);
+    expect(await grants({ 'rules/y/y.rego': `${deny}\ndefault granted := false\n${needs}` })).toEqual([]);
+    expect(
+      await grants({ 'rules/y/y.rego': deny, 'rules/y/z.rego': `package rules.y\n\ndefault granted := false\n` }),
+    ).toEqual([]);
+    expect(await grants({ 'rules/y/h.rego': 'package rules.y.helper\n\na := 1\n' })).toEqual([]);
+  }, 60_000);
 
   test('finds a file of data that would be ignored, unless it says that it is none', async () => {
     const named = (findings: Finding[]): string[] => findings.map((finding) => `${placeOf(finding)} ${finding.check}`);
