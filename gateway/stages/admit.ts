@@ -5,6 +5,7 @@ import type { Call } from '../protocol/protocol.ts';
 import type { Decision, Input } from '../types.gen.ts';
 import { lostPromptCost } from './account.ts';
 import type { Candidate } from './candidates.ts';
+import { checkPriced } from './priced.ts';
 
 /** Providers count more tokens than an estimate by character classes; rates reserve this much of it. */
 const RATE_MARGIN = 1.35;
@@ -14,42 +15,46 @@ const TOOL_PROMPT_TOKENS = 1024;
 
 /**
  * A call can end no dearer than this, millionths of a US dollar: every candidate at its dearest class and tier, and
- * before it each earlier one given up after it had the prompt, as `account` charges that (`promptTokens`, estimated).
+ * before it each earlier one given up after it had the prompt, as `account` charges that (`tokens_estimate`).
  * Throws GatewayError `invalid_field` for a call that has no such bound.
  */
 export const costBound = (
   call: Call,
   candidates: readonly Candidate[],
   prices: PriceTable,
-  promptTokens: number,
+  content: Pick<Input['content'], 'tokens_estimate' | 'pii' | 'secrets'>,
 ): number => {
+  const promptTokens = content.tokens_estimate;
   checkPriced(call);
   let bound = 0;
   let givenUp = 0;
   for (const { model, maxOutputTokens, contextTokens } of candidates) {
     const inputTokensMax = Math.max(promptTokens, inputTokenBound(call, contextTokens));
-    const outputTokensMax = maxOutputTokens * choices(call);
+    const outputTokensMax = outputTokenBound(call, maxOutputTokens);
     bound = Math.max(bound, givenUp + prices.upperBound({ models: [model], inputTokensMax, outputTokensMax }));
     givenUp += lostPromptCost(model, promptTokens, prices);
   }
   return bound;
 };
 
-/** A token is at least a byte of the body. What is not text in the body can fill the context. */
-const inputTokenBound = (call: Call, contextTokens: number): number => {
+/** A placeholder is longer than a short value: by less than this, bytes. */
+const PLACEHOLDER_GROWTH = 24;
+
+/** A token is at least a byte of the body as it is sent. What is not text in the body can fill the context. */
+const inputTokenBound = (
+  call: Call,
+  contextTokens: number,
+  { pii, secrets }: Pick<Input['content'], 'pii' | 'secrets'>,
+): number => {
   if (call.uninspected.size > 0 || call.serverTools) return contextTokens;
-  return call.raw.length + (call.toolNames.length > 0 ? TOOL_PROMPT_TOKENS : 0);
+  let bound = call.raw.length + (call.toolNames.length > 0 ? TOOL_PROMPT_TOKENS : 0);
+  for (const name in pii) bound += pii[name]! * PLACEHOLDER_GROWTH;
+  for (const name in secrets) bound += secrets[name]! * PLACEHOLDER_GROWTH;
+  return bound;
 };
 
-/** Service tiers at the list price or below it; `auto` is the provider's default. Others cost more than the catalogue says. */
-const PRICED_TIERS = new Set<unknown>([undefined, null, 'auto', 'default', 'flex', 'standard_only']);
-
-const checkPriced = (call: Call): void => {
-  if (PRICED_TIERS.has(call.body.service_tier)) return;
-  throw new GatewayError('invalid_field', 'This service_tier has no price here, so it cannot be used.', {
-    param: 'service_tier',
-  });
-};
+/** Output tokens of a call at most: each choice may use the whole cap. */
+export const outputBound = (call: Call, maxOutputTokens: number): number => maxOutputTokens * choices(call);
 
 /** OpenAI's `n`: each choice may use the whole output cap. */
 const choices = (call: Call): number => {

@@ -13,6 +13,7 @@ import { estimateTokens } from '../tokens.ts';
 import { failureError } from '../upstream/classify.ts';
 import type { UpstreamFailure } from '../upstream/upstream.ts';
 import { account } from './account.ts';
+import { outputTokenBound } from './admit.ts';
 import type { Answer, AnswerSink } from './forward.ts';
 import { createStreamRestore, type StreamRestore } from './restore.ts';
 
@@ -192,7 +193,9 @@ class StreamRelay implements AnswerSink {
         for (const piece of reader.read(event).pieces) texts.push(piece.value);
       }
     }
-    return estimateTokens(texts);
+    // An estimate may be over; the cap that was sent and reserved is not.
+    const { maxOutputTokens } = this.#answer.candidate;
+    return Math.min(estimateTokens(texts), outputTokenBound(this.#call, maxOutputTokens));
   }
 
   #endsWithError(): boolean {

@@ -201,6 +201,21 @@ describe.each(['openai', 'anthropic'] as const)('a stream of the %s API', (diale
   });
 });
 
+test('an estimate in place of missing usage is never more than the cap that was sent allows', async () => {
+  const dense = '~!@#$%^&*()_+|{}:<>?'.repeat(100);
+  for (const dialect of ['openai', 'anthropic'] as const) {
+    const events = dialect === 'openai' ? chatStream([dense], { usage: false }) : messageStream([dense]);
+    play(dialect, breakStream(events.slice(0, -2), 'end'));
+    const answer = await ask(dialect, { max_tokens: 16 });
+    expectBroken(dialect, await answer.text());
+    const [outcome] = (await outcomesOf([answer])) as [AuditOutcome];
+    const intent = (await gateway.intents()).find(({ id }) => id === outcome.id);
+    expect(outcome.usage?.output).toBeGreaterThan(0);
+    expect(outcome.usage?.output).toBeLessThanOrEqual(16);
+    expect(outcome.cost.micro_usd).toBeLessThanOrEqual(intent?.reserved_micro_usd ?? 0);
+  }
+});
+
 /** An upstream that takes its time: some milliseconds until the head and between the chunks. */
 const slow =
   (seen: (request: SeenRequest) => void): Play =>
