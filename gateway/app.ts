@@ -82,8 +82,7 @@ const serve =
     if (!decision.allow) throw denial(decision);
 
     const candidates = candidatesOf(call, decision, policy.data, gw.upstreams);
-    const promptTokens = described.input.content.tokens_estimate;
-    const boundMicroUsd = costBound(call, candidates, gw.prices(policy), promptTokens);
+    const boundMicroUsd = costBound(call, candidates, gw.prices(policy), described.input.content);
     const { decisionId } = x.ids;
     x.keep('permit', await admit(decisionId, described.input, decision, boundMicroUsd, gw.limiter, x.receivedAt));
     const masked = x.keep('masked', mask(call, described, decision, gw.openVault));

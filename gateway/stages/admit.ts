@@ -29,7 +29,7 @@ export const costBound = (
   let bound = 0;
   let givenUp = 0;
   for (const { model, maxOutputTokens, contextTokens } of candidates) {
-    const inputTokensMax = Math.max(promptTokens, inputTokenBound(call, contextTokens));
+    const inputTokensMax = Math.max(promptTokens, inputTokenBound(call, contextTokens, content));
     const outputTokensMax = outputTokenBound(call, maxOutputTokens);
     bound = Math.max(bound, givenUp + prices.upperBound({ models: [model], inputTokensMax, outputTokensMax }));
     givenUp += lostPromptCost(model, promptTokens, prices);
@@ -54,7 +54,7 @@ const inputTokenBound = (
 };
 
 /** Output tokens of a call at most: each choice may use the whole cap. */
-export const outputBound = (call: Call, maxOutputTokens: number): number => maxOutputTokens * choices(call);
+export const outputTokenBound = (call: Call, maxOutputTokens: number): number => maxOutputTokens * choices(call);
 
 /** OpenAI's `n`: each choice may use the whole output cap. */
 const choices = (call: Call): number => {

@@ -11,6 +11,7 @@ import { estimateTokens } from '../tokens.ts';
 import { failureError } from '../upstream/classify.ts';
 import { relayedHeaders } from '../upstream/headers.ts';
 import { account, costUsd, type Evidence } from './account.ts';
+import { outputTokenBound } from './admit.ts';
 import type { Answer } from './forward.ts';
 import { relayStream } from './relay-stream.ts';
 import { restoreAnswer } from './restore.ts';
@@ -37,11 +38,12 @@ const relayBody = async (gw: Gateway, x: Exchange, call: Call, answer: Answer, r
   const protocol = protocolOf(call.endpoint);
   const isOk = answer.status < 400;
   const chunks: Buffer[] = [];
+  const most = outputTokenBound(call, answer.candidate.maxOutputTokens);
   const evidence: Evidence = {
     model: answer.candidate.model,
     reported: null,
     // Of an answer that broke off: what came of it.
-    outputEstimate: () => estimateTokens([Buffer.concat(chunks).toString()]),
+    outputEstimate: () => Math.min(most, estimateTokens([Buffer.concat(chunks).toString()])),
   };
   if (isOk) x.evidence = evidence;
   const received = await collect(x, answer, gw.limits.responseBytes, chunks);
@@ -55,7 +57,8 @@ const relayBody = async (gw: Gateway, x: Exchange, call: Call, answer: Answer, r
     throw new GatewayError('upstream_error', 'The model provider refused the request and did not say why.', { status });
   }
   if (isOk) {
-    const outputEstimate = () => estimateTokens(protocol.answerTexts(body).map(({ value }) => value));
+    const texts = () => protocol.answerTexts(body).map(({ value }) => value);
+    const outputEstimate = () => Math.min(most, estimateTokens(texts()));
     x.evidence = { ...evidence, reported: protocol.usage(body), outputEstimate };
   }
   const vault = masked?.vault;

@@ -1,5 +1,55 @@
 import { describe, expect, test } from '@jest/globals';
-import { rateLimitHeaders } from '../../../gateway/stages/admit.ts';
+import { createPriceTable } from '../../../gateway/prices.ts';
+import { costBound, rateLimitHeaders } from '../../../gateway/stages/admit.ts';
+import type { Candidate } from '../../../gateway/stages/candidates.ts';
+import { callOf } from '../../support/calls.ts';
+import { MODELS } from '../../support/policy-fixture.ts';
+
+// A micro-dollar a token of input, two a token of output.
+const PRICES = createPriceTable({ models: MODELS } as unknown as Parameters<typeof createPriceTable>[0], 'test');
+const CANDIDATES = [{ model: 'small', maxOutputTokens: 100, contextTokens: 1000 }] as unknown as Candidate[];
+const NOTHING = { tokens_estimate: 0, pii: {}, secrets: {} };
+const MESSAGES = [{ role: 'user', content: 'Hi' }];
+
+const bound = (
+  more: Record<string, unknown>,
+  content = NOTHING,
+  endpoint: 'chat.completions' | 'messages' = 'messages',
+): number => costBound(callOf(endpoint, { model: 'small', messages: MESSAGES, ...more }), CANDIDATES, PRICES, content);
+
+describe('costBound', () => {
+  test('counts a token a byte, the output cap, and every choice', () => {
+    const bytes = JSON.stringify({ model: 'small', messages: MESSAGES, n: 3 }).length;
+    expect(bound({ n: 3 }, NOTHING, 'chat.completions')).toBe(bytes + 3 * 100 * 2);
+  });
+
+  test('covers placeholders that are longer than their values', () => {
+    const found = { ...NOTHING, pii: { email: 10 }, secrets: { openai: 2 } };
+    // EMAIL_ and 13 characters, in the place of at least 6 bytes.
+    expect(bound({}, found) - bound({})).toBeGreaterThanOrEqual(12 * (6 + 13 - 6));
+  });
+
+  test.each<[string, Record<string, unknown>]>([
+    ['service_tier', { service_tier: 'priority' }],
+    ['speed', { speed: 'fast' }],
+    ['inference_geo', { inference_geo: 'us' }],
+    ['fallbacks', { fallbacks: [{ model: 'dear' }] }],
+    ['fallbacks', { fallbacks: 'default' }],
+    ['models', { models: ['small', 'dear'] }],
+    ['workspace_id', { workspace_id: 'wrkspc_other' }],
+    ['tools[1].model', { tools: [{ name: 'f' }, { type: 'advisor_20260301', name: 'advisor', model: 'dear' }] }],
+  ])('refuses %s that would change model, price or account: %j', (param, more) => {
+    expect(() => bound(more)).toThrow(
+      expect.objectContaining({ code: 'invalid_field', detail: expect.objectContaining({ param }) }),
+    );
+  });
+
+  test('takes the same fields with values that change nothing', () => {
+    const plain = { service_tier: 'auto', speed: 'standard', inference_geo: 'global', fallbacks: null, models: null };
+    expect(bound(plain)).toBeGreaterThan(0);
+    expect(bound({ tools: [{ name: 'model', input_schema: { model: 'x' } }] })).toBeGreaterThan(0);
+  });
+});
 
 describe('rateLimitHeaders', () => {
   test.each([

@@ -1,0 +1,41 @@
+import { GatewayError } from '../errors.ts';
+import { isObject } from '../protocol/fields.ts';
+import type { Call } from '../protocol/protocol.ts';
+
+/**
+ * Fields with which a caller would leave what the policy judged and the catalogue prices, and the values that do not.
+ * Absent and null are always right. Sources: the references of Anthropic's messages (`speed` costs six times the list
+ * price, `inference_geo` a tenth more, `fallbacks` are other models) and of OpenAI's chat completions; `models` is how
+ * routers in front of several providers take other models.
+ */
+const ALLOWED: Readonly<Record<string, readonly unknown[]>> = {
+  service_tier: ['auto', 'default', 'flex', 'standard_only'],
+  speed: ['standard'],
+  inference_geo: ['global'],
+  fallbacks: [],
+  models: [],
+  workspace_id: [],
+};
+const NAMES = Object.keys(ALLOWED);
+
+/** Throws GatewayError `invalid_field` when a call asks for another model, price or account than it is judged by. */
+export const checkPriced = ({ body }: Call): void => {
+  for (const name of NAMES) {
+    const value = body[name];
+    if (value === undefined || value === null || ALLOWED[name]!.includes(value)) continue;
+    throw refused(name);
+  }
+  if (!Array.isArray(body.tools)) return;
+  for (let index = 0; index < body.tools.length; index++) {
+    const tool: unknown = body.tools[index];
+    // Anthropic's advisor.
+    if (isObject(tool) && typeof tool.model === 'string') throw refused(`tools[${index}].model`);
+  }
+};
+
+const refused = (param: string): GatewayError =>
+  new GatewayError(
+    'invalid_field',
+    `This ${param} would change the model, the price or the account of the call, so it cannot be used.`,
+    { param, hint: 'Leave it out.' },
+  );
