@@ -3,10 +3,12 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import type { AuditContent, AuditLog } from '../../gateway/audit/audit-log.ts';
+import { GatewayError } from '../../gateway/errors.ts';
 import { openDatabase } from '../../gateway/store/database.ts';
 import { createKey } from '../../gateway/store/keys.ts';
 import { openPepper } from '../../gateway/store/pepper.ts';
-import type { AuditIntent, AuditOutcome } from '../../gateway/types.gen.ts';
+import type { AuditIntent, AuditOutcome, AuditRecord } from '../../gateway/types.gen.ts';
 import { chatCompletion, chatStream, message, messageStream } from '../support/answers.ts';
 import { answerJson, answerStream, openFakeUpstream } from '../support/fake-upstream.ts';
 import {
@@ -107,6 +109,69 @@ describe('what is durable when', () => {
     expect(alone + counted).toBe(200);
     expect(alone).toBeLessThan(60);
   });
+});
+
+describe('an audit log that takes no records', () => {
+  const stopping = async (kind: 'intent' | 'outcome', use: (gateway: TestGateway) => Promise<void>): Promise<void> => {
+    const gateway = await openTestGateway();
+    gateway.openai.play = answerJson(200, chatCompletion('Secret answer.'));
+    gateway.anthropic.play = answerStream(messageStream(['Secret answer.']));
+    // As a full disk does it, for one kind of record.
+    const parts = gateway.running.gateway as { audit: AuditLog };
+    const { audit } = parts;
+    parts.audit = new Proxy(audit, {
+      get: (target, name) => {
+        if (name === 'append') {
+          return (record: AuditRecord, content?: AuditContent) =>
+            record.kind === kind
+              ? Promise.reject(new GatewayError('audit_unavailable', 'The audit log takes no records.'))
+              : target.append(record, content);
+        }
+        const value = target[name as keyof AuditLog] as unknown;
+        return typeof value === 'function' ? value.bind(target) : value;
+      },
+    });
+    try {
+      await use(gateway);
+    } finally {
+      await gateway.close();
+    }
+  };
+
+  test('no intent: 503 in the caller’s shape, and no byte goes upstream', () =>
+    stopping('intent', async (gateway) => {
+      const answer = await gateway.chat({});
+      expect(answer.status).toBe(503);
+      expect(await answer.json()).toMatchObject({ error: { code: 'audit_unavailable', type: 'server_error' } });
+      const other = await gateway.messages({ stream: true });
+      expect(other.status).toBe(503);
+      expect(await other.json()).toMatchObject({
+        type: 'error',
+        error: { type: 'overloaded_error', code: 'audit_unavailable' },
+      });
+      expect(gateway.openai.requests.length + gateway.anthropic.requests.length).toBe(0);
+    }));
+
+  test('no outcome: an unstreamed answer is not given, a stream has no end but an error', () =>
+    stopping('outcome', async (gateway) => {
+      const answer = await gateway.chat({});
+      expect(answer.status).toBe(503);
+      expect(await answer.text()).not.toContain('Secret answer.');
+      gateway.openai.play = answerStream(chatStream(['Hi.']));
+      const chat = await (await gateway.chat({ stream: true })).text();
+      expect(chat).toMatch(/"code":"audit_unavailable"/);
+      expect(chat).not.toContain('[DONE]');
+      const messages = await (await gateway.messages({ stream: true })).text();
+      expect(messages).toMatch(/event: error\n.*"code":"audit_unavailable"/);
+      expect(messages).not.toContain('message_stop');
+      // Refusals are not given unrecorded either.
+      expect((await gateway.chat({ model: 'gpt-6-astra' })).status).toBe(503);
+      const [budget] = gateway.running.gateway.limiter.spend(
+        [{ scope: 'org', subject: 'demo-university' }],
+        Date.now(),
+      );
+      expect(budget?.reserved_micro_usd).toBe(0);
+    }));
 });
 
 test('every intent has exactly one outcome, and the ledger is their sum', async () => {
