@@ -5,7 +5,8 @@ import { openDatabase } from './database.ts';
 import type { FollowerReply, FollowerRequest } from './follower-messages.ts';
 import { type AuditReader, catchUpLedger } from './ledger.ts';
 
-const POLL_MS = 250;
+/** Also the least time between two commits of its own: each writes the same pages of the roll-ups again. */
+const POLL_MS = 1_000;
 /** After a failure the log is looked at less often. */
 const RETRY_MS = 5_000;
 
@@ -17,7 +18,7 @@ export interface FollowerData {
 }
 
 /**
- * The worker's side of the ledger: looks every 250 ms whether the newest segment grew (two system calls when it did not)
+ * The worker's side of the ledger: looks every second whether the newest segment grew (two system calls when it did not)
  * and loads what is new. Resolves when it is told to close.
  */
 export const followLog = async (
