@@ -11,6 +11,7 @@ import type { Gateway } from './gateway.ts';
 import { openHomeSecret } from './home-secret.ts';
 import type { Scope } from './limit/limiter.ts';
 import { createMemoryLimiter } from './limit/memory.ts';
+import { proveLimiter } from './limit/prove.ts';
 import { unknownOutcome } from './outcome.ts';
 import { trustsDemoKey } from './policy/demo-key.ts';
 import type { Policy } from './policy/policy.ts';
@@ -49,9 +50,10 @@ export interface Running {
 
 /**
  * Opens everything a config names and listens. The one place that knows implementations. Throws ConfigError when the
- * config cannot be served, and what the parts throw; whatever was opened is closed again.
+ * config cannot be served, and what the parts throw; whatever was opened is closed again. At its end requests under way
+ * have `graceMs`.
  */
-export const openGateway = async (settings: Settings): Promise<Running> => {
+export const openGateway = async (settings: Settings, graceMs = GRACE_MS): Promise<Running> => {
   const closers: (() => Promise<void> | void)[] = [];
   // Every one, in reverse: one that fails must not keep the audit log from its end.
   const closeAll = async (): Promise<void> => {
@@ -66,7 +68,7 @@ export const openGateway = async (settings: Settings): Promise<Running> => {
     if (failures.length > 0) throw failures[0];
   };
   try {
-    return await open(settings, closers, closeAll);
+    return await open(settings, graceMs, closers, closeAll);
   } catch (error) {
     await closeAll().catch(() => {});
     throw error;
@@ -75,6 +77,7 @@ export const openGateway = async (settings: Settings): Promise<Running> => {
 
 const open = async (
   settings: Settings,
+  graceMs: number,
   closers: (() => Promise<void> | void)[],
   closeAll: () => Promise<void>,
 ): Promise<Running> => {
@@ -124,6 +127,7 @@ const open = async (
   const limiter = createMemoryLimiter({
     history: (scope, subject, fromMs, toMs) => spentSince(database, scope, subject, fromMs, toMs),
   });
+  await proveLimiter(limiter, Date.now());
 
   const policies = await openPolicySource({
     folder: settings.bundles.source,
@@ -173,7 +177,7 @@ const open = async (
   );
   closers.push(() => drain(control.server, NOTHING, 0));
   const data = await listen(app.callback(), settings.listen);
-  closers.push(() => drain(data.server, exchanges, GRACE_MS));
+  closers.push(() => drain(data.server, exchanges, graceMs));
   record('start', { url: data.url, pid: process.pid });
 
   return {

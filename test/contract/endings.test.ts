@@ -1,9 +1,24 @@
 import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { parseConfig } from '../../gateway/config.ts';
+import type { AuditOutcome } from '../../gateway/types.gen.ts';
+import { openGateway } from '../../gateway/wire.ts';
 import { chatCompletion, chatEvent, chatStream } from '../support/answers.ts';
-import { answerJson, answerStream } from '../support/fake-upstream.ts';
-import { CHAT_MODEL, openTestGateway, PEOPLE, type TestGateway, until } from '../support/gateway.ts';
+import { answerJson, answerStream, openFakeUpstream } from '../support/fake-upstream.ts';
+import {
+  CHAT_MODEL,
+  openaiAt,
+  openTestGateway,
+  PEOPLE,
+  ROOT,
+  recordsOf,
+  type TestGateway,
+  until,
+} from '../support/gateway.ts';
 
 let gateway: TestGateway;
 beforeAll(async () => {
@@ -181,6 +196,58 @@ test('an outcome names the groups of its caller, whose budgets are counted from 
 });
 
 describe('a stop', () => {
+  test('tells streams and whole calls that are longer than the grace, once, and is seen until its end', async () => {
+    const upstream = await openFakeUpstream();
+    const home = await mkdtemp(join(tmpdir(), 'aegis-stop-'));
+    const config = { listen: '127.0.0.1:0', admin: { listen: '127.0.0.1:0' }, home, log_level: 'silent' };
+    const upstreams = [openaiAt(upstream)];
+    const settings = parseConfig(JSON.stringify({ ...config, upstreams }), join(ROOT, 'test-config'), {});
+    const running = await openGateway(settings, 700);
+    try {
+      let streams = 0;
+      upstream.play = (request, res) => {
+        // The whole answer never begins.
+        if (!request.body.includes('"stream":true')) return;
+        streams++;
+        res.writeHead(200, { 'content-type': 'text/event-stream' });
+        res.write(chatEvent({ choices: [{ index: 0, delta: { content: 'Hello' } }] }));
+      };
+      const headers = {
+        authorization: `Bearer ${await running.createKey(PEOPLE.student)}`,
+        'content-type': 'application/json',
+      };
+      const ask = (stream: boolean): Promise<Response> =>
+        fetch(`${running.url}/v1/chat/completions`, {
+          method: 'POST',
+          headers,
+          body: JSON.stringify({ model: CHAT_MODEL, stream, messages: [{ role: 'user', content: 'Hello.' }] }),
+        });
+      const answers = [ask(true), ask(false)];
+      await until(() => (upstream.requests.length === 2 && streams === 1 ? true : undefined));
+      const closed = running.close();
+      const ready = await fetch(`${running.adminUrl}/readyz`);
+      expect([ready.status, (await ready.json()) as unknown]).toMatchObject([503, { problems: ['stopping'] }]);
+      const [stream, whole] = await Promise.all(answers);
+      const text = await stream!.text();
+      expect(text).toContain('Hello');
+      expect(text).toContain('"code":"shutting_down"');
+      expect(text).not.toContain('[DONE]');
+      expect(whole!.status).toBe(503);
+      expect(await whole!.json()).toMatchObject({ error: { code: 'shutting_down' } });
+      await closed;
+      await Promise.all(upstream.requests.map((request) => request.closed));
+      const outcomes = (await recordsOf(home)).filter((record): record is AuditOutcome => record.kind === 'outcome');
+      expect(outcomes.map(({ outcome, error }) => [outcome, error]).sort()).toEqual([
+        ['failed', 'shutting_down'],
+        ['incomplete', 'shutting_down'],
+      ]);
+    } finally {
+      await running.close();
+      await upstream.close();
+      await rm(home, { recursive: true });
+    }
+  });
+
   test('waits until a slow reader has the last byte', async () => {
     const own = await openTestGateway();
     try {
