@@ -16,7 +16,7 @@ export interface Bench {
 }
 
 /** Enough for V8 to have compiled what is hot: the gateway needs some thousand requests. */
-const WARM_UP_S = 4;
+const WARM_UP_S = 10;
 
 /** What one round gave for one target. */
 interface Sample {

@@ -15,18 +15,20 @@ export const serveCommand = (): Command =>
       const file = options.config ?? (existsSync(DEFAULT_CONFIG) ? DEFAULT_CONFIG : undefined);
       if (file) {
         const running = await openGateway(readConfig(file, process.env));
+        const stopped = untilStopped(running);
         print(`Aegis listens on ${running.url} (control plane ${running.adminUrl})\n`);
-        return untilStopped(running);
+        return stopped;
       }
       const { settings, sandboxed } = demoConfig(process.env);
       const running = await openGateway(settings);
+      const stopped = untilStopped(running);
       const key = await demoKey(
         settings.home,
         (secret) => running.gateway.keys.find(secret, Date.now()) !== undefined,
         () => running.createKey(DEMO_CALLER),
       );
       print(welcome(running, settings, key, sandboxed));
-      return untilStopped(running);
+      return stopped;
     });
 
 const print = (text: string): void => {
