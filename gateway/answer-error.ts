@@ -1,12 +1,11 @@
 import type { ServerResponse } from 'node:http';
-import { conclude, pricesOf } from './conclude.ts';
+import { accountOf, conclude } from './conclude.ts';
 import { ERRORS, GatewayError, isGatewayError } from './errors.ts';
 import type { Exchange } from './exchange.ts';
 import type { Gateway } from './gateway.ts';
 import { type Ending, FREE } from './outcome.ts';
 import type { Dialect, WireError } from './protocol/protocol.ts';
 import { protocolOfDialect } from './protocol/protocols.ts';
-import { account } from './stages/account.ts';
 import { rateLimitHeaders } from './stages/admit.ts';
 
 /**
@@ -97,7 +96,7 @@ const wireError = (error: GatewayError, x: Exchange, dialect: Dialect): WireErro
 
 /** How an exchange that threw has ended. */
 const endingOf = (gw: Gateway, x: Exchange, error: GatewayError): Ending => {
-  const used = x.attempts.length > 0 ? account(x, pricesOf(gw, x), x.evidence) : NOTHING;
+  const used = x.attempts.length > 0 ? accountOf(gw, x, x.evidence) : NOTHING;
   const outcome = outcomeName(x, error);
   return {
     ...used,

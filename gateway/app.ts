@@ -58,7 +58,7 @@ const watchSocket = (req: IncomingMessage, res: ServerResponse, x: Exchange): vo
     x.abort();
     res.destroy();
   };
-  req.socket.once('close', leave);
+  req.socket.setMaxListeners(0).once('close', leave);
   res.once('close', () => req.socket.off('close', leave));
 };
 
@@ -83,12 +83,13 @@ const serve =
 
     const candidates = candidatesOf(call, decision, policy.data, gw.upstreams);
     const boundMicroUsd = costBound(call, candidates, gw.prices(policy), described.input.content);
+    x.reservedMicroUsd = boundMicroUsd;
     const { decisionId } = x.ids;
     x.keep('permit', await admit(decisionId, described.input, decision, boundMicroUsd, gw.limiter, x.receivedAt));
     const masked = x.keep('masked', mask(call, described, decision, gw.openVault));
 
     // Nothing goes upstream before this is durable (invariant 1).
-    await gw.audit.append(intentOf(x, boundMicroUsd), masked.content(candidates[0]!));
+    await gw.audit.append(intentOf(x), masked.content(candidates[0]!));
     x.intended = true;
     x.time('intent');
 

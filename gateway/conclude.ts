@@ -2,8 +2,7 @@ import type { AuditContent } from './audit/audit-log.ts';
 import type { Exchange } from './exchange.ts';
 import type { Gateway } from './gateway.ts';
 import { type Ending, outcomeOf } from './outcome.ts';
-import type { PriceTable } from './prices.ts';
-import { totalTokens } from './stages/account.ts';
+import { type Account, account, type Evidence, totalTokens } from './stages/account.ts';
 import type { Decision } from './types.gen.ts';
 
 /**
@@ -21,10 +20,18 @@ export const conclude = async (gw: Gateway, x: Exchange, ending: Ending, content
   await gw.audit.append(outcomeOf(x, ending), described ? content : undefined);
 };
 
-/** The prices that decide what this exchange costs: those of the policy that decided it. */
-export const pricesOf = (gw: Gateway, x: Exchange): PriceTable => {
-  if (!x.policy) throw new TypeError('an exchange without a policy has no prices');
-  return gw.prices(x.policy);
+/**
+ * What an exchange used and costs, at the prices of the policy that decided it. Never throws: what cannot be counted is
+ * charged as it was reserved, so that no failure keeps the outcome from its record.
+ */
+export const accountOf = (gw: Gateway, x: Exchange, evidence: Evidence | null): Account => {
+  try {
+    if (!x.policy) throw new TypeError('an exchange without a policy has no prices');
+    return account(x, gw.prices(x.policy), evidence);
+  } catch (error) {
+    gw.log.error({ request_id: x.ids.requestId, cause: String(error) }, 'what a request used cannot be counted');
+    return { usage: null, cost: { micro_usd: x.reservedMicroUsd, price_version: x.policy?.ref.revision ?? null } };
+  }
 };
 
 /** What the audit keeps of an answer: as the upstream sent it (redacted), as the caller got it (full), or nothing. */

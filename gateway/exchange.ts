@@ -48,6 +48,8 @@ export class Exchange {
   readonly stagesUs: Partial<Record<Stage, number>> = {};
   /** The policy that decides this request: taken once, so that one request sees one revision. */
   policy: Policy | undefined;
+  /** What the call can cost at most, as it was reserved. */
+  reservedMicroUsd = 0;
   /** Whether an intent is in the audit log, so that exactly one outcome must follow. */
   intended = false;
   /** Whether the outcome is in the audit log or on its way. */

@@ -15,7 +15,7 @@ export interface Ending {
 export const FREE: Cost = { micro_usd: 0, price_version: null };
 
 /** The intent record of an exchange that is about to go upstream. */
-export const intentOf = (x: Exchange, reservedMicroUsd: number): AuditIntent => {
+export const intentOf = (x: Exchange): AuditIntent => {
   const { head, described, decision, masked } = x.products;
   if (!head || !described || !decision || !masked || !x.policy)
     throw new TypeError('an intent needs every stage before it');
@@ -26,7 +26,7 @@ export const intentOf = (x: Exchange, reservedMicroUsd: number): AuditIntent => 
     input: described.input as unknown as AuditIntent['input'],
     decision: decision as unknown as AuditIntent['decision'],
     bundle: x.policy.ref,
-    reserved_micro_usd: reservedMicroUsd,
+    reserved_micro_usd: x.reservedMicroUsd,
     masked: masked.counts,
     content: null,
   };

@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import { errorEventOf, toGatewayError } from '../answer-error.ts';
-import { conclude, contentOf, pricesOf } from '../conclude.ts';
+import { accountOf, conclude, contentOf } from '../conclude.ts';
 import { GatewayError } from '../errors.ts';
 import { type Exchange, stopping } from '../exchange.ts';
 import type { Gateway } from '../gateway.ts';
@@ -12,7 +12,6 @@ import { createUsageFilter, parseEvent, type UsageFilter } from '../protocol/usa
 import { estimateTokens } from '../tokens.ts';
 import { failureError } from '../upstream/classify.ts';
 import type { UpstreamFailure } from '../upstream/upstream.ts';
-import { account } from './account.ts';
 import { outputTokenBound } from './admit.ts';
 import type { Answer, AnswerSink } from './forward.ts';
 import { createStreamRestore, type StreamRestore } from './restore.ts';
@@ -178,7 +177,7 @@ class StreamRelay implements AnswerSink {
       reported: isPartial ? { ...reported, output: Math.max(reported.output, this.#estimateOutput()) } : reported,
       outputEstimate: () => this.#estimateOutput(),
     };
-    const { usage, cost } = account(this.#x, pricesOf(this.#gw, this.#x), known);
+    const { usage, cost } = accountOf(this.#gw, this.#x, known);
     this.#x.time('account');
     const status = outcome === 'aborted' ? 499 : this.#answer.status;
     const content = contentOf(products.decision, this.#received, this.#sent);

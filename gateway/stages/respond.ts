@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import { decidedHeaders } from '../answer-error.ts';
-import { conclude, contentOf, pricesOf } from '../conclude.ts';
+import { accountOf, conclude, contentOf } from '../conclude.ts';
 import { GatewayError } from '../errors.ts';
 import { type Exchange, stopping } from '../exchange.ts';
 import type { Gateway } from '../gateway.ts';
@@ -10,7 +10,7 @@ import { protocolOf } from '../protocol/protocols.ts';
 import { estimateTokens } from '../tokens.ts';
 import { failureError } from '../upstream/classify.ts';
 import { relayedHeaders } from '../upstream/headers.ts';
-import { account, costUsd, type Evidence } from './account.ts';
+import { costUsd, type Evidence } from './account.ts';
 import { outputTokenBound } from './admit.ts';
 import type { Answer } from './forward.ts';
 import { relayStream } from './relay-stream.ts';
@@ -65,7 +65,7 @@ const relayBody = async (gw: Gateway, x: Exchange, call: Call, answer: Answer, r
   const isRestored = vault !== undefined && vault.size > 0 && restoreAnswer(protocol, body, vault);
   const sent = isRestored ? Buffer.from(JSON.stringify(body)) : received;
   x.time('restore');
-  const { usage, cost } = account(x, pricesOf(gw, x), x.evidence);
+  const { usage, cost } = accountOf(gw, x, x.evidence);
   x.time('account');
   const ending: Ending = {
     outcome: isOk ? 'ok' : 'rejected',
