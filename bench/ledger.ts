@@ -1,6 +1,8 @@
 import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { openAuditLog } from '../gateway/audit/log.ts';
+import { readAudit } from '../gateway/audit/read.ts';
 import { openDatabase } from '../gateway/store/database.ts';
 import { parseDimensions } from '../gateway/store/dimensions.ts';
 import { createKey } from '../gateway/store/keys.ts';
@@ -8,10 +10,11 @@ import { type AuditReader, catchUpLedger } from '../gateway/store/ledger.ts';
 import { openKeyStore } from '../gateway/store/open-key-store.ts';
 import { spentSince } from '../gateway/store/spend-history.ts';
 import { queryUsage } from '../gateway/store/usage.ts';
-import type { AuditOutcome } from '../gateway/types.gen.ts';
+import type { AuditIntent, AuditOutcome } from '../gateway/types.gen.ts';
 
-// The store's figures, one JSON line each: ledger rows/s from outcome records in memory, reports over them, spend of one
-// subject, key lookups. `node bench/ledger.ts 10000000` loads a year of ten million requests (about an hour).
+// The store's figures, one JSON line each: the ledger from outcome records in memory, where each user's every request is
+// another group of the roll-ups, and from an audit log of one program's requests; reports, spend of one subject, key
+// lookups. CPU is that of all threads. `node bench/ledger.ts 10000000` loads a year of ten million requests (about an hour).
 
 const requests = Number(process.argv[2] ?? 200_000);
 const DAYS = 365;
@@ -67,6 +70,50 @@ const read: AuditReader = async function* (_home, options) {
   for (let i = (options as { from?: number }).from ?? 0; i < requests; i++) yield { next: i + 1, record: outcomeOf(i) };
 };
 
+/** As large as a real intent: the input and the decision of the reference policy. */
+const intentFor = ({ id, time, bundle }: AuditOutcome): AuditIntent => ({
+  kind: 'intent',
+  id: id!,
+  time,
+  input: { features: Array.from({ length: 100 }, (_, i) => ({ name: `feature-${i}`, on: i % 2 === 0 })) },
+  decision: { allow: true },
+  bundle: bundle!,
+  reserved_micro_usd: 1_000,
+  masked: {},
+  content: null,
+});
+
+/** Loads what a gateway wrote of one program's requests: both records of each, at once. */
+const loadLog = async (count: number): Promise<void> => {
+  const folder = mkdtempSync(join(tmpdir(), 'aegis-bench-'));
+  const stages = Object.fromEntries(Array.from({ length: 14 }, (_, i) => [`stage_${i}`, i * 12.5]));
+  try {
+    const log = await openAuditLog({ home: folder });
+    for (let i = 0; i < count; i += 50) {
+      const writes = Array.from({ length: 50 }, (_, k) => {
+        const { id, request_id } = outcomeOf(i + k);
+        const outcome = { ...outcomeOf(0), id, request_id, outcome: 'ok', stages_us: stages } as const;
+        return [log.append(intentFor(outcome)), log.append(outcome)];
+      });
+      await Promise.all(writes.flat());
+    }
+    await log.close();
+    const database = await openDatabase(folder);
+    const cpuUs = await cpuUsOf(() => catchUpLedger(database.db, folder, readAudit));
+    say({ what: 'load from the log', requests: count, cpuUsPerRequest: Number((cpuUs / count).toFixed(1)) });
+    await database.close();
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+};
+
+const cpuUsOf = async (work: () => unknown): Promise<number> => {
+  const before = process.cpuUsage();
+  await work();
+  const { user, system } = process.cpuUsage(before);
+  return user + system;
+};
+
 const timed = async (work: () => unknown): Promise<number> => {
   const start = performance.now();
   await work();
@@ -76,12 +123,17 @@ const say = (figure: Record<string, unknown>): void => console.log(JSON.stringif
 
 const home = mkdtempSync(join(tmpdir(), 'aegis-bench-'));
 try {
+  await loadLog(Math.min(requests, 40_000));
   const store = await openDatabase(home);
-  const loadMs = await timed(() => catchUpLedger(store.db, home, read));
+  let loadMs = 0;
+  const cpuUs = await cpuUsOf(async () => {
+    loadMs = await timed(() => catchUpLedger(store.db, home, read));
+  });
   say({
     what: 'load',
     requests,
     rowsPerSecond: Math.round((requests / loadMs) * 1_000),
+    cpuUsPerRow: Number((cpuUs / requests).toFixed(1)),
     bytesPerRow: Math.round(statSync(join(home, 'aegis.db')).size / requests),
   });
 
