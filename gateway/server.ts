@@ -15,8 +15,15 @@ export interface Listening {
   readonly url: string;
 }
 
+/** Hears of a request that never reached the handler, and gives the id it is told under. */
+export type OnRefused = (remoteAddress: string, status: number, code: string) => string;
+
 /** Listens for HTTP. Throws an error that names the address when it is taken. */
-export const listen = async (handler: RequestListener, address: Address): Promise<Listening> => {
+export const listen = async (
+  handler: RequestListener,
+  address: Address,
+  onRefused: OnRefused = () => newIds().requestId,
+): Promise<Listening> => {
   const server = createServer(
     {
       headersTimeout: HEADERS_TIMEOUT_MS,
@@ -30,20 +37,21 @@ export const listen = async (handler: RequestListener, address: Address): Promis
     },
     handler,
   );
-  server.on('clientError', answerClientError);
+  const refuse = (error: { code?: string }, socket: Socket): void => answerClientError(error, socket, onRefused);
+  server.on('clientError', refuse);
   // Without a handler Node would answer Upgrade requests as ordinary ones, and `Expect` with a 417 of its own shape.
-  server.on('checkExpectation', (_req: IncomingMessage, res: ServerResponse) => {
+  server.on('checkExpectation', (req: IncomingMessage, res: ServerResponse) => {
     const text = wireText('invalid_header', 'Expect is not supported.');
     res.writeHead(417, {
       'content-type': 'application/json',
       'content-length': Buffer.byteLength(text),
-      'x-request-id': newIds().requestId,
+      'x-request-id': onRefused(req.socket.remoteAddress ?? '', 417, 'invalid_header'),
       connection: 'close',
     });
     res.end(text);
   });
   // Without a handler Node would close the connection without a word.
-  server.on('connect', (_req: IncomingMessage, socket: Socket) => answerClientError({}, socket));
+  server.on('connect', (_req: IncomingMessage, socket: Socket) => refuse({}, socket));
   server.listen(address.port, address.host);
   await once(server, 'listening');
   const { address: host, port, family } = server.address() as AddressInfo;
@@ -64,10 +72,10 @@ const CLIENT_ERRORS: Record<string, { status: string; code: string; message: str
 };
 
 /** Requests that Node's parser refuses never become a request: they get an answer of our shape and the connection closes. */
-const answerClientError = (error: { code?: string }, socket: Socket): void => {
+const answerClientError = (error: { code?: string }, socket: Socket, onRefused: OnRefused): void => {
   // An answer under way would take this for a part of its body (Node looks at the same field).
-  const answering = (socket as { _httpMessage?: ServerResponse | null })._httpMessage?.headersSent;
-  if (error.code === 'ECONNRESET' || !socket.writable || answering) {
+  const underWay = (socket as { _httpMessage?: ServerResponse | null })._httpMessage;
+  if (error.code === 'ECONNRESET' || !socket.writable || underWay?.headersSent) {
     socket.destroy();
     return;
   }
@@ -77,9 +85,13 @@ const answerClientError = (error: { code?: string }, socket: Socket): void => {
     message: 'The request is not valid HTTP/1.1.',
   };
   const body = wireText(code, message);
+  // One that broke off in its body is on record by itself.
+  const requestId = underWay
+    ? newIds().requestId
+    : onRefused(socket.remoteAddress ?? '', Number(status.slice(0, 3)), code);
   socket.end(
     `HTTP/1.1 ${status}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n` +
-      `x-request-id: ${newIds().requestId}\r\nconnection: close\r\n\r\n${body}`,
+      `x-request-id: ${requestId}\r\nconnection: close\r\n\r\n${body}`,
   );
 };
 

@@ -5,14 +5,15 @@ import { createControlPlane } from './admin/control-plane.ts';
 import { createApp } from './app.ts';
 import { auditLayout } from './audit/layout.ts';
 import { openAuditLog } from './audit/log.ts';
+import { conclude } from './conclude.ts';
 import { ConfigError, type Settings } from './config.ts';
-import type { Exchange } from './exchange.ts';
+import { Exchange } from './exchange.ts';
 import type { Gateway } from './gateway.ts';
 import { openHomeSecret } from './home-secret.ts';
 import type { Scope } from './limit/limiter.ts';
 import { createMemoryLimiter } from './limit/memory.ts';
 import { proveLimiter } from './limit/prove.ts';
-import { unknownOutcome } from './outcome.ts';
+import { FREE, unknownOutcome } from './outcome.ts';
 import { trustsDemoKey } from './policy/demo-key.ts';
 import type { Policy } from './policy/policy.ts';
 import { readPublicKeys } from './policy/signature.ts';
@@ -22,6 +23,7 @@ import { createDetector } from './redact/detect.ts';
 import { createVaults } from './redact/vault.ts';
 import { drain, listen } from './server.ts';
 import type { Facts } from './stages/describe.ts';
+import { newIds } from './stages/ids.ts';
 import { openDatabase } from './store/database.ts';
 import { createKey, type KeyGrant } from './store/keys.ts';
 import { openLedgerFollower } from './store/ledger-follower.ts';
@@ -176,7 +178,12 @@ const open = async (
     settings.adminListen,
   );
   closers.push(() => drain(control.server, NOTHING, 0));
-  const data = await listen(app.callback(), settings.listen);
+  const data = await listen(app.callback(), settings.listen, (address, status, code) => {
+    const x = new Exchange(newIds(), address);
+    const ending = { outcome: 'rejected', status, error: code, usage: null, cost: FREE } as const;
+    conclude(gateway, x, ending).catch((error: unknown) => log.error({ cause: String(error) }, 'the audit failed'));
+    return x.ids.requestId;
+  });
   closers.push(() => drain(data.server, exchanges, graceMs));
   record('start', { url: data.url, pid: process.pid });
 

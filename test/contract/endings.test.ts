@@ -19,6 +19,7 @@ import {
   type TestGateway,
   until,
 } from '../support/gateway.ts';
+import { sendRaw } from '../support/raw-client.ts';
 
 let gateway: TestGateway;
 beforeAll(async () => {
@@ -186,6 +187,18 @@ describe('a connection', () => {
     expect(received.match(/HTTP\/1\.1/g)).toHaveLength(1);
     expect(received).not.toContain('[DONE]');
   });
+});
+
+test.each([
+  ['no HTTP at all\r\n\r\n', 400],
+  [`GET / HTTP/1.1\r\nhost: x\r\nx: ${'y'.repeat(40_000)}\r\n\r\n`, 431],
+  ['POST / HTTP/1.1\r\nhost: x\r\nexpect: a-cake\r\ncontent-length: 5\r\n\r\n', 417],
+])('a request that never became one is on record: %#', async (bytes, status) => {
+  const { answers } = await sendRaw(gateway.url, bytes);
+  expect(answers[0]?.status).toBe(status);
+  const id = answers[0]?.headers.get('x-request-id');
+  const outcome = await until(async () => (await gateway.outcomes()).find(({ request_id }) => request_id === id));
+  expect(outcome).toMatchObject({ outcome: 'rejected', status, caller: null });
 });
 
 test('an outcome names the groups of its caller, whose budgets are counted from it', async () => {
