@@ -26,6 +26,8 @@ export interface ReadFramesOptions {
   readonly onTorn?: (torn: TornTail) => void;
   /** For who is done with a payload before asking for the next frame: it is overwritten then, and no memory piles up. */
   readonly reuse?: boolean;
+  /** Frames that are checked as any other but not given. */
+  readonly skip?: ((payload: Buffer) => boolean) | undefined;
 }
 
 /** The place before the first record of any log. */
@@ -50,11 +52,12 @@ export async function* readFrames(
       // A segment that another follows grows no more, so its end is looked at once more after that was seen.
       let closed = false;
       for (;;) {
-        const frame = await walk.next(resumed);
+        const frame = walk.buffered() ?? (await walk.next(resumed));
         if (frame) {
           resumed = false;
           at = frame.next;
-          if (frame.position.segment !== from.segment || frame.position.offset >= from.offset) yield frame;
+          const isBefore = frame.position.segment === from.segment && frame.position.offset < from.offset;
+          if (!isBefore && !options.skip?.(frame.payload)) yield frame;
           continue;
         }
         if (closed) break;
@@ -138,6 +141,12 @@ class SegmentWalk {
     this.#reuse = reuse;
     this.#at = at;
     this.#chain = Buffer.from(at.chain, 'hex');
+  }
+
+  /** The next frame if it is read already and right: without a promise, which costs more than the frame. */
+  buffered(): AuditFrame | undefined {
+    const found = readFrame(this.#bytes, this.#start, this.#bytes.length, this.#chain);
+    return 'payload' in found ? this.#take(found.payload, found.chain, found.end) : undefined;
   }
 
   /** The next frame; undefined at the end. `resumed`: a wrong first frame then means a stale position. */

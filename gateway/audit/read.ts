@@ -34,10 +34,9 @@ export async function* readAudit(
   home: string,
   options: ReadAuditOptions = {},
 ): AsyncGenerator<AuditEntry, void, undefined> {
-  const { kinds } = options;
-  for await (const frame of readFrames(auditLayout(home), { from: options.from, reuse: true })) {
-    const kind = kinds && visibleKind(frame.payload);
-    if (kind !== undefined && !kinds?.includes(kind)) continue;
+  const { from, kinds } = options;
+  const skip = kinds && ((payload: Buffer) => isOtherKind(payload, kinds));
+  for await (const frame of readFrames(auditLayout(home), { from, reuse: true, skip })) {
     const record = parseRecord(frame);
     if (kinds?.includes(record.kind) !== false) yield { position: frame.position, next: frame.next, record };
   }
@@ -56,10 +55,11 @@ const KINDS: readonly Kind[] = ['intent', 'outcome', 'suppressed', 'event'];
 const BEGINNINGS: readonly (readonly [Kind, string])[] = KINDS.map((kind) => [kind, `{"kind":"${kind}",`]);
 const BEGINNING_CHARS = Math.max(...BEGINNINGS.map(([, beginning]) => beginning.length));
 
-/** The kind by the first bytes, where our writer puts it; undefined when only parsing can tell. */
-const visibleKind = (payload: Buffer): Kind | undefined => {
+/** Whether a record is of none of the kinds, by its first bytes: our writer puts it there. False when only parsing can tell. */
+const isOtherKind = (payload: Buffer, kinds: readonly Kind[]): boolean => {
   const start = payload.toString('latin1', 0, BEGINNING_CHARS);
-  return BEGINNINGS.find(([, beginning]) => start.startsWith(beginning))?.[0];
+  const kind = BEGINNINGS.find(([, beginning]) => start.startsWith(beginning))?.[0];
+  return kind !== undefined && !kinds.includes(kind);
 };
 
 /** The record of a frame. Throws AuditCorruptionError when the payload is no record: then a writer was at fault. */

@@ -20,7 +20,7 @@ export const usageEntryOf = (outcome: AuditOutcome): UsageEntry => {
     request_id: outcome.request_id,
     decision_id: outcome.id,
     time_ms: timeMs,
-    day: new Date(timeMs).toISOString().slice(0, 10),
+    day: dayOf(timeMs),
     org: caller?.org ?? '',
     team: caller?.team ?? '',
     user_id: caller?.user ?? '',
@@ -51,6 +51,16 @@ export const usageEntryOf = (outcome: AuditOutcome): UsageEntry => {
     attempts: outcome.attempts.length,
   };
   return { row, labels };
+};
+
+const DAY_MS = 86_400_000;
+let lastDay = { number: Number.NaN, text: '' };
+
+/** The UTC day; neighbouring records are of the same one mostly. */
+const dayOf = (timeMs: number): string => {
+  const number = Math.floor(timeMs / DAY_MS);
+  if (number !== lastDay.number) lastDay = { number, text: new Date(timeMs).toISOString().slice(0, 10) };
+  return lastDay.text;
 };
 
 /** The counters that one row adds to a roll-up. Durations are counted of answered requests only. */
