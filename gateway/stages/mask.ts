@@ -53,18 +53,22 @@ export const mask = (call: Call, described: Described, decision: Decision, openV
     return rule ? vault.replace(value, entity, rule) : value;
   });
   const protocol = protocolOf(call.endpoint);
-  const bodyFor = (candidate: Candidate): Buffer =>
-    splice(call.raw, [
-      ...masks,
-      ...protocol.edit(call, {
-        model: candidate.upstreamModel,
-        maxOutputTokens: candidate.maxOutputTokens,
-        includeUsage: call.stream,
-        removeTools: decision.tools.remove,
-        // Mistral and most servers of the OpenAI API know the older name of the cap only.
-        ...(candidate.upstream.kind === 'openai' ? {} : { capName: 'max_tokens' as const }),
-      }),
-    ]);
+  // The audit and the first attempt want the same body.
+  let last: { readonly candidate: Candidate; readonly body: Buffer } | undefined;
+  const bodyFor = (candidate: Candidate): Buffer => {
+    if (last?.candidate === candidate) return last.body;
+    const edits = protocol.edit(call, {
+      model: candidate.upstreamModel,
+      maxOutputTokens: candidate.maxOutputTokens,
+      includeUsage: call.stream,
+      removeTools: decision.tools.remove,
+      // Mistral and most servers of the OpenAI API know the older name of the cap only.
+      ...(candidate.upstream.kind === 'openai' ? {} : { capName: 'max_tokens' as const }),
+    });
+    const body = splice(call.raw, [...masks, ...edits]);
+    last = { candidate, body };
+    return body;
+  };
   const content = (candidate: Candidate): AuditContent | undefined => {
     const { content: kept, retention_days } = decision.audit;
     if (kept === 'none') return undefined;
