@@ -1087,7 +1087,7 @@ export interface PolicyData {
     [k: string]: Model;
   };
   /**
-   * policies/organizations/data.yaml: who may call, by the name a credential carries.
+   * policies/organizations/data.yaml: who may call, by the name a credential carries. No slash: limits are kept by <organisation>/<name>.
    */
   organizations?: {
     [k: string]: Organization;

@@ -191,6 +191,10 @@ describe('checkPolicies', () => {
         expect.stringMatching(/^data there: tiers.free.max_output_tokens: must be integer/),
       ]);
       expect((await change('tiers/data.yaml', 'free:', 'free: [')).length).toBeGreaterThan(0);
+      // Its team b would have the budget of team x/b of the organisation before the slash.
+      expect(await change('organizations/data.yaml', 'demo-college:', 'demo-university/x:')).toContainEqual(
+        expect.stringMatching(/^data there: organizations.demo-university\/x: must match/),
+      );
     });
   }, 60_000);
 });
