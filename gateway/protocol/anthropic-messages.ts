@@ -42,11 +42,12 @@ export const anthropicMessages: Protocol = {
   errorEvent: (error) => `event: error\ndata: ${JSON.stringify(errorBody(error))}\n\n`,
 };
 
-/** The second and third: servers that leave out the space, or the event's name. */
+/** But the first: servers that leave out the space, or the event's name, and then may write JSON with spaces. */
 const STOP_LINES = [
   Buffer.from('event: message_stop'),
   Buffer.from('event:message_stop'),
   Buffer.from('data: {"type":"message_stop"}'),
+  Buffer.from('data: {"type": "message_stop"}'),
 ];
 
 function errorBody(error: WireError): Record<string, unknown> {

@@ -27,8 +27,8 @@ export const respond = async (
   answer: Answer,
   res: ServerResponse,
 ): Promise<void> => {
-  // An error said as events is no stream of an answer.
-  if (!answer.stream || answer.status >= 400) return relayBody(gw, x, call, answer, res);
+  // An error said as events is no stream of an answer, and a caller that asked for none could not read one.
+  if (!answer.stream || !call.stream || answer.status >= 400) return relayBody(gw, x, call, answer, res);
   x.evidence = { model: answer.candidate.model, reported: null, outputEstimate: () => 0 };
   return relayStream(gw, x, call, answer, res, answerHeaders(x, call, answer));
 };

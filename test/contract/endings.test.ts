@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { parseConfig } from '../../gateway/config.ts';
 import type { AuditOutcome } from '../../gateway/types.gen.ts';
 import { openGateway } from '../../gateway/wire.ts';
-import { chatCompletion, chatEvent, chatStream } from '../support/answers.ts';
+import { chatCompletion, chatEvent, chatStream, messageStream } from '../support/answers.ts';
 import { answerJson, answerStream, openFakeUpstream } from '../support/fake-upstream.ts';
 import {
   CHAT_MODEL,
@@ -126,6 +126,22 @@ describe('an odd answer', () => {
     expect(body).not.toContain('internal-host');
     expect(JSON.parse(body)).toMatchObject({ error: { code: 'upstream_error' } });
     expect(await gateway.outcomeOf(answer)).toMatchObject({ outcome: 'failed', status: 404, cost: { micro_usd: 0 } });
+  });
+
+  test('that is a stream nobody asked for is an error, and charged', async () => {
+    gateway.openai.play = answerStream(chatStream(['Hello.']));
+    const answer = await gateway.chat({});
+    expect(answer.status).toBe(502);
+    expect(await answer.json()).toMatchObject({ error: { code: 'upstream_error' } });
+    expect((await gateway.outcomeOf(answer)).cost.micro_usd).toBeGreaterThan(0);
+  });
+
+  test('whose last event has no name and its JSON spaces is complete', async () => {
+    const stop = 'data: {"type": "message_stop"}\n\n';
+    gateway.anthropic.play = answerStream([...messageStream(['Hello.']).slice(0, -1), stop]);
+    const answer = await gateway.messages({ stream: true });
+    expect((await answer.text()).endsWith(stop)).toBe(true);
+    expect((await gateway.outcomeOf(answer)).outcome).toBe('ok');
   });
 
   test('without a content type is JSON', async () => {
