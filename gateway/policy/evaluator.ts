@@ -1,5 +1,7 @@
+import { isDeepStrictEqual } from 'node:util';
 import * as opaWasm from '@open-policy-agent/opa-wasm';
 import { FUEL_EXPORT, MAX_FUEL, meterModule } from './meter.ts';
+import { createValueReader } from './value-reader.ts';
 import {
   compileModule,
   type Exports,
@@ -20,6 +22,8 @@ export const MAX_RESULT_BYTES = 64 * 1024;
 
 /** What an evaluation may take beyond the module and its data: 256 pages of 64 KB are 16 MB. */
 const EVALUATION_PAGES = 256;
+/** Results of a module that are read in two ways: more than it gives in its warm-up. */
+const PROVED_RESULTS = 200;
 const PAGE = 64 * 1024;
 const SPARE_PAGES = 16;
 /** Data in the policy's memory takes up to this many times its JSON. */
@@ -54,6 +58,19 @@ interface SdkPolicy {
 
 type Call = (...args: number[]) => number;
 
+/** The part of the module's interface that an evaluation takes. */
+interface EvalExports {
+  opa_heap_ptr_set(at: number): void;
+  opa_json_parse(at: number, length: number): number;
+  opa_json_dump(at: number): number;
+  opa_eval_ctx_new(): number;
+  opa_eval_ctx_set_input(context: number, at: number): void;
+  opa_eval_ctx_set_data(context: number, at: number): void;
+  opa_eval_ctx_set_entrypoint(context: number, entrypoint: number): void;
+  opa_eval_ctx_get_result(context: number): number;
+  eval(context: number): number;
+}
+
 interface Sdk {
   loadPolicySync(module: Module, memory: MemoryLimits): SdkPolicy;
 }
@@ -74,11 +91,12 @@ export const createEvaluator = async (
   const module = await compileModule(metered.bytes);
   const memory = memoryFor(metered.minPages, data);
   const budget = options.fuel ?? DEFAULT_FUEL;
-  let policy: MeteredPolicy | undefined = loadMetered(module, memory, data, budget);
+  const proof = { left: PROVED_RESULTS };
+  let policy: MeteredPolicy | undefined = loadMetered(module, memory, data, budget, proof);
   const entrypoints = Object.keys(policy.sdk.entrypoints);
   let used = 0;
   const renew = (): MeteredPolicy => {
-    policy ??= loadMetered(module, memory, data, budget);
+    policy ??= loadMetered(module, memory, data, budget, proof);
     return policy;
   };
   return {
@@ -118,7 +136,13 @@ const memoryFor = (minPages: number, data: object): MemoryLimits => {
   return { initial, maximum: initial + EVALUATION_PAGES };
 };
 
-const loadMetered = (module: Module, memory: MemoryLimits, data: object, budget: number): MeteredPolicy => {
+const loadMetered = (
+  module: Module,
+  memory: MemoryLimits,
+  data: object,
+  budget: number,
+  proof: Proof,
+): MeteredPolicy => {
   const sdk = sdkEntry.loadPolicySync(module, { ...memory });
   const { exports } = sdk.wasmInstance;
   if (!(sdk.minorVersion >= 2)) throw new Error('policy.wasm: its interface is older than ABI 1.2');
@@ -126,33 +150,68 @@ const loadMetered = (module: Module, memory: MemoryLimits, data: object, budget:
   fuel.value = MAX_FUEL;
   refuseForeignBuiltins(sdk);
   sdk.setData(data);
-  return { sdk, fuel, run: runnerOf(sdk, exports.opa_eval as Call, () => (fuel.value = budget)) };
+  return { sdk, fuel, run: runnerOf(sdk, fuel, budget, proof) };
 };
 
 /**
- * The SDK's evaluate for ABI 1.2 (openpolicyagent.org/docs/wasm, opa_eval), without its copies: the input is written
- * into the module's memory and the result read from it, both once, and its size is looked at before it is parsed.
+ * The SDK's evaluate for ABI 1.2 (openpolicyagent.org/docs/wasm), without its copies: the input is written into the
+ * module's memory, and the result read from there as it lies.
  */
-const runnerOf = (sdk: SdkPolicy, evaluate: Call, fill: () => void): MeteredPolicy['run'] => {
+const runnerOf = (sdk: SdkPolicy, fuel: Global, budget: number, proof: Proof): MeteredPolicy['run'] => {
+  const exports = sdk.wasmInstance.exports as unknown as EvalExports;
   let memory = Buffer.from(sdk.mem.buffer);
   // A memory that grew has another buffer.
   const current = (): Buffer => {
     if (memory.buffer !== sdk.mem.buffer) memory = Buffer.from(sdk.mem.buffer);
     return memory;
   };
+  const dump = (at: number): string => {
+    const text = exports.opa_json_dump(at);
+    return current().toString('utf8', text, memory.indexOf(0, text));
+  };
+  const read = createValueReader({
+    memory: sdk.mem,
+    dump,
+    constantsEnd: sdk.dataHeapPtr,
+    maxBytes: MAX_RESULT_BYTES,
+  });
   return (input, entrypoint) => {
     const json = JSON.stringify(input);
     const start = sdk.dataHeapPtr;
     const missing = start + json.length * 3 - sdk.mem.buffer.byteLength;
     if (missing > 0) sdk.mem.grow(Math.ceil(missing / PAGE));
     const length = current().write(json, start);
-    fill();
-    const at = evaluate(0, sdk.entrypoints[entrypoint] as number, sdk.dataAddr, start, length, start + length, 0);
-    const result = current().subarray(at, at + MAX_RESULT_BYTES + 1);
-    const end = result.indexOf(0);
-    if (end < 0) throw new Error(`the result is larger than ${MAX_RESULT_BYTES} bytes`);
-    return JSON.parse(result.toString('utf8', 0, end));
+    fuel.value = budget;
+    exports.opa_heap_ptr_set(start + length);
+    const parsed = exports.opa_json_parse(start, length);
+    if (parsed === 0) throw new Error('the input is not JSON');
+    const context = exports.opa_eval_ctx_new();
+    exports.opa_eval_ctx_set_input(context, parsed);
+    exports.opa_eval_ctx_set_data(context, sdk.dataAddr);
+    exports.opa_eval_ctx_set_entrypoint(context, sdk.entrypoints[entrypoint] as number);
+    exports.eval(context);
+    const at = exports.opa_eval_ctx_get_result(context);
+    const result = read(at);
+    if (proof.left > 0) prove(result, at, dump, fuel, proof);
+    return result;
   };
+};
+
+/** How many more results are compared with the module's own JSON of them. */
+interface Proof {
+  left: number;
+}
+
+/**
+ * Where a value lies in the memory is the compiler's business, so a module must show first that results are read as it
+ * writes them: all of its warm-up, hundreds of results, else its bundle is refused.
+ */
+const prove = (result: unknown, at: number, dump: (at: number) => string, fuel: Global, proof: Proof): void => {
+  const used = fuel.value;
+  fuel.value = MAX_FUEL;
+  if (!isDeepStrictEqual(result, JSON.parse(dump(at)))) throw new Error('results are not laid out as expected');
+  fuel.value = used;
+  proof.left--;
 };
 
 /** The module lists the functions it expects of its host. A missing one would fail only when it is called. */
