@@ -40,8 +40,8 @@ export const createApp = (gw: Gateway, open: Set<Exchange>): Koa => {
       const dialect = dialectOf(req.url ?? '/', req.headers['anthropic-version'] !== undefined);
       await answerError(gw, x, dialect, res, error);
     } finally {
-      // Until its last byte is out.
-      if (res.closed) open.delete(x);
+      // Until its last byte is out; a response that never had its turn on a pipelined connection does not close.
+      if (res.closed || res.destroyed) open.delete(x);
       else res.once('close', () => open.delete(x));
     }
   });

@@ -8,7 +8,7 @@ import { parseConfig } from '../../gateway/config.ts';
 import type { AuditOutcome } from '../../gateway/types.gen.ts';
 import { openGateway } from '../../gateway/wire.ts';
 import { chatCompletion, chatEvent, chatStream, messageStream } from '../support/answers.ts';
-import { answerJson, answerStream, openFakeUpstream } from '../support/fake-upstream.ts';
+import { answerJson, answerStream, hang, openFakeUpstream } from '../support/fake-upstream.ts';
 import {
   CHAT_MODEL,
   openaiAt,
@@ -225,6 +225,24 @@ test('an outcome names the groups of its caller, whose budgets are counted from 
 });
 
 describe('a stop', () => {
+  test('does not wait for callers who left with pipelined requests', async () => {
+    const own = await openTestGateway();
+    try {
+      own.openai.play = hang;
+      const socket = await open(own);
+      const request = await rawRequest({}, own);
+      socket.write(request + request + request);
+      await until(() => (own.openai.requests.length === 3 ? true : undefined));
+      socket.destroy();
+      await until(async () => ((await own.outcomes()).length === 3 ? true : undefined));
+      const started = performance.now();
+      await own.running.close();
+      expect(performance.now() - started).toBeLessThan(5_000);
+    } finally {
+      await own.close();
+    }
+  }, 60_000);
+
   test('tells streams and whole calls that are longer than the grace, once, and is seen until its end', async () => {
     const upstream = await openFakeUpstream();
     const home = await mkdtemp(join(tmpdir(), 'aegis-stop-'));
