@@ -1,15 +1,7 @@
-import { isDeepStrictEqual } from 'node:util';
 import * as opaWasm from '@open-policy-agent/opa-wasm';
 import { FUEL_EXPORT, MAX_FUEL, meterModule } from './meter.ts';
-import { createValueReader } from './value-reader.ts';
-import {
-  compileModule,
-  type Exports,
-  type Global,
-  type Memory,
-  type MemoryLimits,
-  type Module,
-} from './web-assembly.ts';
+import { createRun, type LoadedPolicy, newProof, type Proof, type Run } from './metered-run.ts';
+import { compileModule, type Global, type MemoryLimits, type Module } from './web-assembly.ts';
 
 /**
  * Fuel of one evaluation: at most 60 ms of CPU in the dearest loops that were found (multiplying numbers of 900 digits), and
@@ -17,13 +9,8 @@ import {
  */
 export const DEFAULT_FUEL = 20_000_000;
 
-/** Largest result of an evaluation, bytes of JSON. */
-export const MAX_RESULT_BYTES = 64 * 1024;
-
 /** What an evaluation may take beyond the module and its data: 256 pages of 64 KB are 16 MB. */
 const EVALUATION_PAGES = 256;
-/** Results of a module that are read in two ways: more than it gives in its warm-up. */
-const PROVED_RESULTS = 200;
 const PAGE = 64 * 1024;
 const SPARE_PAGES = 16;
 /** Data in the policy's memory takes up to this many times its JSON. */
@@ -45,31 +32,12 @@ export interface EvaluatorOptions {
 }
 
 /** The parts of the SDK's policy that its types leave out. */
-interface SdkPolicy {
-  entrypoints: Record<string, number>;
+interface SdkPolicy extends LoadedPolicy {
   minorVersion: number;
-  mem: Memory;
-  dataAddr: number;
-  /** Where the data end in the memory: an evaluation may use all behind it. */
-  dataHeapPtr: number;
-  wasmInstance: { exports: Exports };
   setData(data: object): void;
 }
 
 type Call = (...args: number[]) => number;
-
-/** The part of the module's interface that an evaluation takes. */
-interface EvalExports {
-  opa_heap_ptr_set(at: number): void;
-  opa_json_parse(at: number, length: number): number;
-  opa_json_dump(at: number): number;
-  opa_eval_ctx_new(): number;
-  opa_eval_ctx_set_input(context: number, at: number): void;
-  opa_eval_ctx_set_data(context: number, at: number): void;
-  opa_eval_ctx_set_entrypoint(context: number, entrypoint: number): void;
-  opa_eval_ctx_get_result(context: number): number;
-  eval(context: number): number;
-}
 
 interface Sdk {
   loadPolicySync(module: Module, memory: MemoryLimits): SdkPolicy;
@@ -91,7 +59,7 @@ export const createEvaluator = async (
   const module = await compileModule(metered.bytes);
   const memory = memoryFor(metered.minPages, data);
   const budget = options.fuel ?? DEFAULT_FUEL;
-  const proof = { left: PROVED_RESULTS };
+  const proof = newProof();
   let policy: MeteredPolicy | undefined = loadMetered(module, memory, data, budget, proof);
   const entrypoints = Object.keys(policy.sdk.entrypoints);
   let used = 0;
@@ -125,8 +93,7 @@ export const createEvaluator = async (
 interface MeteredPolicy {
   sdk: SdkPolicy;
   fuel: Global;
-  /** One metered evaluation: what the module says of the input. */
-  run(input: object, entrypoint: string): unknown;
+  run: Run;
 }
 
 /** `initial`: what module and data need, else setData grows page by page, a hundred times slower on large data. */
@@ -150,68 +117,7 @@ const loadMetered = (
   fuel.value = MAX_FUEL;
   refuseForeignBuiltins(sdk);
   sdk.setData(data);
-  return { sdk, fuel, run: runnerOf(sdk, fuel, budget, proof) };
-};
-
-/**
- * The SDK's evaluate for ABI 1.2 (openpolicyagent.org/docs/wasm), without its copies: the input is written into the
- * module's memory, and the result read from there as it lies.
- */
-const runnerOf = (sdk: SdkPolicy, fuel: Global, budget: number, proof: Proof): MeteredPolicy['run'] => {
-  const exports = sdk.wasmInstance.exports as unknown as EvalExports;
-  let memory = Buffer.from(sdk.mem.buffer);
-  // A memory that grew has another buffer.
-  const current = (): Buffer => {
-    if (memory.buffer !== sdk.mem.buffer) memory = Buffer.from(sdk.mem.buffer);
-    return memory;
-  };
-  const dump = (at: number): string => {
-    const text = exports.opa_json_dump(at);
-    return current().toString('utf8', text, memory.indexOf(0, text));
-  };
-  const read = createValueReader({
-    memory: sdk.mem,
-    dump,
-    constantsEnd: sdk.dataHeapPtr,
-    maxBytes: MAX_RESULT_BYTES,
-  });
-  return (input, entrypoint) => {
-    const json = JSON.stringify(input);
-    const start = sdk.dataHeapPtr;
-    const missing = start + json.length * 3 - sdk.mem.buffer.byteLength;
-    if (missing > 0) sdk.mem.grow(Math.ceil(missing / PAGE));
-    const length = current().write(json, start);
-    fuel.value = budget;
-    exports.opa_heap_ptr_set(start + length);
-    const parsed = exports.opa_json_parse(start, length);
-    if (parsed === 0) throw new Error('the input is not JSON');
-    const context = exports.opa_eval_ctx_new();
-    exports.opa_eval_ctx_set_input(context, parsed);
-    exports.opa_eval_ctx_set_data(context, sdk.dataAddr);
-    exports.opa_eval_ctx_set_entrypoint(context, sdk.entrypoints[entrypoint] as number);
-    exports.eval(context);
-    const at = exports.opa_eval_ctx_get_result(context);
-    const result = read(at);
-    if (proof.left > 0) prove(result, at, dump, fuel, proof);
-    return result;
-  };
-};
-
-/** How many more results are compared with the module's own JSON of them. */
-interface Proof {
-  left: number;
-}
-
-/**
- * Where a value lies in the memory is the compiler's business, so a module must show first that results are read as it
- * writes them: all of its warm-up, hundreds of results, else its bundle is refused.
- */
-const prove = (result: unknown, at: number, dump: (at: number) => string, fuel: Global, proof: Proof): void => {
-  const used = fuel.value;
-  fuel.value = MAX_FUEL;
-  if (!isDeepStrictEqual(result, JSON.parse(dump(at)))) throw new Error('results are not laid out as expected');
-  fuel.value = used;
-  proof.left--;
+  return { sdk, fuel, run: createRun(sdk, fuel, budget, proof) };
 };
 
 /** The module lists the functions it expects of its host. A missing one would fail only when it is called. */

@@ -1,17 +1,5 @@
+import { KIND, TYPE } from './value-layout.ts';
 import type { Memory } from './web-assembly.ts';
-
-/** Types of a value in the module's memory (OPA, wasm/src/value.h). */
-const NULL = 1;
-const BOOLEAN = 2;
-const NUMBER = 3;
-const STRING = 4;
-const ARRAY = 5;
-const OBJECT = 6;
-const SET = 7;
-const INTERNED_STRING = 8;
-const INTERNED_BOOLEAN = 9;
-/** An integer of 64 bits. The other kind is a text of digits, or a decimal. */
-const INTEGER = 1;
 
 const MAX_DEPTH = 32;
 /** What a value counts for beside its text: quotes, commas and colons, or a short number. */
@@ -20,8 +8,6 @@ const MAX_SHORT_TEXT = 48;
 
 export interface ValueReaderOptions {
   memory: Memory;
-  /** The JSON of the value at an address, by the module itself: for numbers that are no integer. */
-  dump(at: number): string;
   /** What lies below this address, constants and data, stays as it is for as long as the module lives. */
   constantsEnd: number;
   maxBytes: number;
@@ -40,7 +26,7 @@ interface Constant {
  * more than about `maxBytes` of JSON is an Error.
  */
 export const createValueReader = (options: ValueReaderOptions): ((at: number) => unknown) => {
-  const { memory, dump, constantsEnd, maxBytes } = options;
+  const { memory, constantsEnd, maxBytes } = options;
   const constants = new Map<number, Constant>();
   let view = new DataView(memory.buffer);
   let bytes = Buffer.from(memory.buffer);
@@ -70,21 +56,21 @@ export const createValueReader = (options: ValueReaderOptions): ((at: number) =>
     spend(VALUE_BYTES);
     if (depth > MAX_DEPTH) throw new Error(`the result is nested deeper than ${MAX_DEPTH}`);
     switch (view.getUint8(at)) {
-      case STRING:
-      case INTERNED_STRING:
+      case TYPE.string:
+      case TYPE.internedString:
         return readText(u32(at + 8), u32(at + 4));
-      case OBJECT:
+      case TYPE.object:
         return readObject(u32(at + 4), u32(at + 8), depth + 1);
-      case ARRAY:
+      case TYPE.array:
         return readArray(u32(at + 4), u32(at + 8), depth + 1);
-      case NUMBER:
+      case TYPE.number:
         return readNumber(at);
-      case BOOLEAN:
-      case INTERNED_BOOLEAN:
+      case TYPE.boolean:
+      case TYPE.internedBoolean:
         return view.getUint8(at + 1) !== 0;
-      case NULL:
+      case TYPE.null:
         return null;
-      case SET:
+      case TYPE.set:
         return readSet(u32(at + 4), u32(at + 8), depth + 1);
       default:
         throw new Error('the result holds a value of an unknown type');
@@ -108,8 +94,10 @@ export const createValueReader = (options: ValueReaderOptions): ((at: number) =>
   };
 
   const readNumber = (at: number): number => {
-    if (view.getUint8(at + 1) !== INTEGER) return JSON.parse(dump(at)) as number;
-    return view.getInt32(at + 12, true) * 0x1_0000_0000 + u32(at + 8);
+    if (view.getUint8(at + 1) === KIND.integer) return view.getInt32(at + 12, true) * 0x1_0000_0000 + u32(at + 8);
+    const number = Number(readText(u32(at + 8), u32(at + 12)));
+    if (!Number.isFinite(number)) throw new Error('the result holds a number that is none');
+    return number;
   };
 
   const readArray = (elements: number, length: number, depth: number): unknown[] => {
