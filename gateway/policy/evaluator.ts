@@ -5,7 +5,7 @@ import { compileModule, type Global, type MemoryLimits, type Module } from './we
 
 /**
  * Fuel of one evaluation: at most 60 ms of CPU in the dearest loops that were found (multiplying numbers of 900 digits), and
- * 600 times what the default policies use. A policy that needs more has a loop that it should not have.
+ * 1,000 times what the default policies use. A policy that needs more has a loop that it should not have.
  */
 export const DEFAULT_FUEL = 20_000_000;
 

@@ -46,9 +46,7 @@ withheld contains name if {
 
 refusals contains refusal if some refusal in rules[_].deny
 
-fired contains id if some id in rules[_].fired
-
-ids := sort(fired) if allow
+ids := sort([id | some id in rules[_].fired]) if allow
 
 ids := sort({refusal.rule | some refusal in deny}) if not allow
 

@@ -19,6 +19,8 @@ redact := data.content.redact.own if own
 
 redact := data.content.redact.third_party if not own
 
+default own := false
+
 # Positive: one candidate elsewhere, or of which it is not known, and everything is masked.
 own if {
 	count(routing.candidates) > 0

@@ -17,6 +17,8 @@ granted if {
 
 route := {"candidates": candidates, "reason": reason, "experiment": null, "mirror": null}
 
+default auto := false
+
 auto if input.request.model == "auto"
 
 # --- The kind of task
@@ -60,9 +62,13 @@ task := "hard" if {
 	input.content.complexity >= data.routing.thresholds.hard_complexity
 }
 
+default closed := false
+
 closed if signals.multiple_choice
 
 closed if signals.yes_no
+
+default open := false
 
 # Every signal must be there: a missing one makes the task unknown, and so the request refused.
 open if {
@@ -75,6 +81,8 @@ open if {
 	is_number(signals.instruction_verbs)
 	not simple
 }
+
+default simple := false
 
 simple if {
 	input.content.complexity < data.routing.thresholds.simple_complexity
@@ -96,6 +104,8 @@ permitted := data.routing.lower[preferred] if not preferred in caller.classes
 class := permitted if thrifty
 
 class := data.routing.lower[permitted] if not thrifty
+
+default thrifty := false
 
 # Every budget that concerns the caller is known to be below the mark.
 thrifty if {
@@ -143,6 +153,8 @@ native := [candidate | some candidate in tried; speaks(candidate.upstream)]
 foreign := [candidate | some candidate in tried; not speaks(candidate.upstream)]
 
 speaks(upstream) if input.request.dialect in input.upstreams[upstream].dialects
+
+default plain := false
 
 # Plain text that was inspected may go anywhere.
 plain if {
@@ -210,6 +222,8 @@ fired contains "routing.saving" if {
 }
 
 # --- Why there is no candidate
+
+default stuck := false
 
 stuck if {
 	input.request.endpoint != "models"
