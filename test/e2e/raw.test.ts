@@ -483,7 +483,7 @@ test('nesting of 64 and the largest body are taken', async () => {
   }
 });
 
-const RUNS = 2000;
+const RUNS = 10_000;
 
 describe.each([
   [CHAT, BODY],
