@@ -8,7 +8,7 @@ const MAX_SHORT_TEXT = 48;
 
 export interface ValueReaderOptions {
   memory: Memory;
-  /** What lies below this address, constants and data, stays as it is for as long as the module lives. */
+  /** What lies below this address, constants and data, never changes: setting the heap forgets all freed blocks below. */
   constantsEnd: number;
   maxBytes: number;
 }
