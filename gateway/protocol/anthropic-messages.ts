@@ -16,7 +16,7 @@ import {
 } from './fields.ts';
 import type { JsonScan } from './json-scan.ts';
 import type { Call, CallText, Protocol, WireError } from './protocol.ts';
-import { lineAt } from './sse.ts';
+import { fieldAt } from './sse.ts';
 
 /** Anthropic's messages, as Anthropic, vLLM and llama.cpp speak them. */
 export const anthropicMessages: Protocol = {
@@ -29,8 +29,12 @@ export const anthropicMessages: Protocol = {
   streamUsage: anthropicStreamUsage,
   terminal: Buffer.from('event: message_stop'),
   terminalAt(events) {
-    for (const line of STOP_LINES) {
-      const at = lineAt(events, line);
+    if (!events.includes(STOP)) return -1;
+    const named = fieldAt(events, 'event', STOP);
+    if (named >= 0) return named;
+    // Some servers leave out the event's name, and may write JSON with spaces.
+    for (const data of STOP_DATA) {
+      const at = fieldAt(events, 'data', data);
       if (at >= 0) return at;
     }
     return -1;
@@ -42,13 +46,8 @@ export const anthropicMessages: Protocol = {
   errorEvent: (error) => `event: error\ndata: ${JSON.stringify(errorBody(error))}\n\n`,
 };
 
-/** But the first: servers that leave out the space, or the event's name, and then may write JSON with spaces. */
-const STOP_LINES = [
-  Buffer.from('event: message_stop'),
-  Buffer.from('event:message_stop'),
-  Buffer.from('data: {"type":"message_stop"}'),
-  Buffer.from('data: {"type": "message_stop"}'),
-];
+const STOP = Buffer.from('message_stop');
+const STOP_DATA = [Buffer.from('{"type":"message_stop"}'), Buffer.from('{"type": "message_stop"}')];
 
 function errorBody(error: WireError): Record<string, unknown> {
   return {

@@ -17,7 +17,7 @@ import { editOpenaiChat } from './openai-chat-edit.ts';
 import { isServerTool, toolNames } from './openai-chat-tools.ts';
 import { openaiStreamUsage, openaiUsage } from './openai-chat-usage.ts';
 import type { Call, CallText, Protocol, WireError } from './protocol.ts';
-import { lineAt } from './sse.ts';
+import { fieldAt } from './sse.ts';
 
 /** OpenAI's chat completions, as OpenAI, Mistral, vLLM, llama.cpp, Ollama and others speak them. */
 export const openaiChat: Protocol = {
@@ -29,10 +29,7 @@ export const openaiChat: Protocol = {
   usage: openaiUsage,
   streamUsage: openaiStreamUsage,
   terminal: Buffer.from('data: [DONE]'),
-  terminalAt(events) {
-    const at = lineAt(events, DONE);
-    return at >= 0 ? at : lineAt(events, DONE_WITHOUT_SPACE);
-  },
+  terminalAt: (events) => fieldAt(events, 'data', DONE),
   isUsageOnly: (event) =>
     isObject(event) && isObject(event.usage) && Array.isArray(event.choices) && event.choices.length === 0,
   answerTexts: openaiAnswerTexts,
@@ -41,8 +38,7 @@ export const openaiChat: Protocol = {
   errorEvent: (error) => `data: ${JSON.stringify(errorBody(error))}\n\n`,
 };
 
-const DONE = Buffer.from('data: [DONE]');
-const DONE_WITHOUT_SPACE = Buffer.from('data:[DONE]');
+const DONE = Buffer.from('[DONE]');
 
 function errorBody(error: WireError): Record<string, unknown> {
   return {

@@ -20,6 +20,8 @@ export interface SseSplitter {
 const EMPTY = Buffer.alloc(0);
 const LF = 0x0a;
 const CR = 0x0d;
+const SPACE = 0x20;
+const COLON = 0x3a;
 
 /** Opens a splitter. At most `maxEventBytes` are held. */
 export const createSseSplitter = (options: { readonly maxEventBytes: number }): SseSplitter => {
@@ -136,12 +138,18 @@ export const eventData = (bytes: Buffer): { readonly event: string | null; reado
   return { event, data };
 };
 
-/** The offset at which `line` stands as a whole line of `bytes`, -1 where it does not. */
-export const lineAt = (bytes: Buffer, line: Buffer): number => {
-  for (let at = bytes.indexOf(line); at >= 0; at = bytes.indexOf(line, at + 1)) {
-    const end = at + line.length;
-    const isStart = at === 0 || isLineEnd(bytes[at - 1]!);
-    if (isStart && (end === bytes.length || isLineEnd(bytes[end]!))) return at;
+/**
+ * The offset of a line of `bytes` that says `value` in `field`, with a space behind the colon or without; -1 where none
+ * does. One native search a call: it runs for every chunk of a stream.
+ */
+export const fieldAt = (bytes: Buffer, field: string, value: Buffer): number => {
+  for (let at = bytes.indexOf(value); at >= 0; at = bytes.indexOf(value, at + 1)) {
+    const end = at + value.length;
+    if (end < bytes.length && !isLineEnd(bytes[end]!)) continue;
+    const colon = bytes[at - 1] === SPACE ? at - 2 : at - 1;
+    const start = colon - field.length;
+    if (bytes[colon] !== COLON || start < 0 || (start > 0 && !isLineEnd(bytes[start - 1]!))) continue;
+    if (bytes.toString('latin1', start, colon) === field) return start;
   }
   return -1;
 };
