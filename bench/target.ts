@@ -35,8 +35,7 @@ const openGateway = async (options: TargetOptions): Promise<Target> => {
   const folder = join(options.folder, 'gateway');
   mkdirSync(folder, { recursive: true });
   const { config, key } = await prepareGateway(folder, options.upstreamUrl);
-  // As ./aegis starts it.
-  const flags = ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=4', ...(options.nodeFlags ?? [])];
+  const flags = ['--disable-warning=ExperimentalWarning', ...(options.nodeFlags ?? [])];
   const command = [process.execPath, ...flags, join(ROOT, 'gateway', 'main.ts'), 'serve', '--config', config];
   const started = await startPinned(options.core, command, /Aegis listens on/);
   return { name: GATEWAY, url: urlIn(started.line), key, process: started };
