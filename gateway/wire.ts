@@ -92,7 +92,7 @@ const open = async (
   if (trustsDemoKey(publicKeys) && !(isLoopback(settings.listen.host) && isLoopback(settings.adminListen.host))) {
     throw new ConfigError([
       'bundles.public_keys trusts the demo key, whose private key is public: such a gateway listens on 127.0.0.1 only. ' +
-        'Make a key of your own (docs/policy-guide.md), or listen on loopback.',
+        'Make a key of your own (README.md, “A gateway of your own”), or listen on loopback.',
     ]);
   }
 
