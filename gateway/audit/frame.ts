@@ -82,10 +82,6 @@ export const frameLength = (bytes: Buffer, start: number): number | undefined =>
     ? bytes.readUInt32BE(start + LENGTH_AT)
     : undefined;
 
-/** The chain hash that the header of the frame at `start` says. */
-export const frameChain = (bytes: Buffer, start: number): Buffer =>
-  Buffer.from(bytes.subarray(start + CHAIN_AT, start + HEADER_BYTES));
-
 const SECTOR_BYTES = 512;
 
 /**

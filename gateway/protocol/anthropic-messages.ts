@@ -27,7 +27,6 @@ export const anthropicMessages: Protocol = {
   edit: editAnthropicMessages,
   usage: anthropicUsage,
   streamUsage: anthropicStreamUsage,
-  terminal: Buffer.from('event: message_stop'),
   terminalAt(events) {
     if (!events.includes(STOP)) return -1;
     const named = fieldAt(events, 'event', STOP);

@@ -28,7 +28,6 @@ export const openaiChat: Protocol = {
   edit: editOpenaiChat,
   usage: openaiUsage,
   streamUsage: openaiStreamUsage,
-  terminal: Buffer.from('data: [DONE]'),
   terminalAt: (events) => fieldAt(events, 'data', DONE),
   isUsageOnly: (event) =>
     isObject(event) && isObject(event.usage) && Array.isArray(event.choices) && event.choices.length === 0,

@@ -75,9 +75,10 @@ export interface Protocol {
   usage(body: unknown): ReportedUsage | null;
   /** A reader of the usage in a stream: fed the `data` payload of events that mention usage, in order. */
   streamUsage(): StreamUsage;
-  /** The bytes that start the event after which a stream is complete (`data: [DONE]`, `event: message_stop`). */
-  readonly terminal: Buffer;
-  /** Offset of the terminal event in whole events of a stream, -1 where there is none. Text that says it is not it. */
+  /**
+   * Offset in whole events of the one after which a stream is complete (`data: [DONE]`, `event: message_stop`), -1
+   * where there is none. Text that says it is not it.
+   */
   terminalAt(events: Buffer): number;
   /** Whether a stream event, parsed, carries usage and nothing else, so that it can be left out. */
   isUsageOnly(event: unknown): boolean;

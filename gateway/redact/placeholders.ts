@@ -15,8 +15,6 @@ export const NAMES: Readonly<Record<Entity, string>> = {
   api_key: 'KEY',
 };
 
-export const NAME_LENGTH_MAX = 5;
-
 /** Characters of an id: 63 bits of a keyed hash, 5 each and 4 for the letters at both ends. */
 export const ID_LENGTH = 13;
 
