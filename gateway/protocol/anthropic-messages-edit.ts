@@ -1,7 +1,7 @@
 import { anthropicToolName, mcpServerName } from './anthropic-messages-tools.ts';
 import { isObject } from './fields.ts';
-import { elementRanges, memberRanges, removals } from './json-ranges.ts';
 import type { Call, Edits, Splice } from './protocol.ts';
+import { removeTools, type ToolList } from './remove-tools.ts';
 
 /** The splices that carry out `edits` on a messages body. Usage is always in the answer. */
 export const editAnthropicMessages = (call: Call, edits: Edits): Splice[] => {
@@ -19,30 +19,14 @@ export const editAnthropicMessages = (call: Call, edits: Edits): Splice[] => {
   return splices;
 };
 
-const LISTS = [
-  ['tools', anthropicToolName],
-  ['mcp_servers', mcpServerName],
-] as const;
+const LISTS: readonly ToolList[] = [
+  { field: 'tools', nameOf: anthropicToolName, dependents: ['tool_choice'] },
+  { field: 'mcp_servers', nameOf: mcpServerName, dependents: [] },
+];
 
 /** Takes named tools out, and the tool choice that names one or has none left to choose from. */
 const toolRemovals = (call: Call, removed: ReadonlySet<string>): Splice[] => {
-  const { raw, scan, body } = call;
-  const splices: Splice[] = [];
-  const gone = new Set<string>();
-  for (const [name, nameOf] of LISTS) {
-    const member = scan.members.get(name);
-    const list = body[name];
-    if (!member || !Array.isArray(list)) continue;
-    const isRemoved = (index: number): boolean => removed.has(nameOf(list[index], name));
-    const left = list.filter((_, index) => !isRemoved(index)).length;
-    if (left === list.length) continue;
-    if (left > 0) splices.push(...removals(elementRanges(raw, scan, member), isRemoved));
-    else gone.add(name);
-    if (left === 0 && name === 'tools') gone.add('tool_choice');
-  }
-  const choice = body.tool_choice;
-  if (isObject(choice) && typeof choice.name === 'string' && removed.has(choice.name)) gone.add('tool_choice');
-  const names = [...scan.members.keys()];
-  splices.push(...removals(memberRanges(scan.members), (index) => gone.has(names[index]!)));
-  return splices;
+  const choice = call.body.tool_choice;
+  const isChosen = isObject(choice) && typeof choice.name === 'string' && removed.has(choice.name);
+  return removeTools(call, LISTS, removed, isChosen ? ['tool_choice'] : []);
 };

@@ -1,11 +1,8 @@
 import { isObject, type Json } from './fields.ts';
-import { elementRanges, memberRanges, removals } from './json-ranges.ts';
 import { scanJson } from './json-scan.ts';
 import { functionName, openaiToolName, WEB_SEARCH } from './openai-chat-tools.ts';
 import type { Call, Edits, Splice } from './protocol.ts';
-
-/** Fields that OpenAI refuses when no tools are sent. */
-const WITH_TOOLS = ['tool_choice', 'parallel_tool_calls'];
+import { removeTools, type ToolList } from './remove-tools.ts';
 
 /** The splices that carry out `edits` on a chat completions body. */
 export const editOpenaiChat = (call: Call, edits: Edits): Splice[] => {
@@ -47,32 +44,18 @@ const addIncludeUsage = (call: Call, splices: Splice[], replace: (name: string, 
   splices.push({ start: member.start + 1, end: member.start + 1, text: `"include_usage":true${comma}` });
 };
 
+/** `tool_choice` and `parallel_tool_calls` are refused by OpenAI when no tools are sent. */
+const LISTS: readonly ToolList[] = [
+  { field: 'tools', nameOf: openaiToolName, dependents: ['tool_choice', 'parallel_tool_calls'] },
+  { field: 'functions', nameOf: functionName, dependents: ['function_call'] },
+];
+
 /** Takes named tools out, and with them what names a removed tool or makes no sense without tools. */
 const toolRemovals = (call: Call, removed: ReadonlySet<string>): Splice[] => {
-  const { raw, scan, body } = call;
-  const splices: Splice[] = [];
-  const gone = new Set<string>();
-  for (const [name, nameOf, choice] of LISTS) {
-    if (namesRemoved(body[choice], removed)) gone.add(choice);
-    const member = scan.members.get(name);
-    const list = body[name];
-    if (!member || !Array.isArray(list)) continue;
-    const isRemoved = (index: number): boolean => removed.has(nameOf(list[index], name));
-    const left = list.filter((_, index) => !isRemoved(index)).length;
-    if (left === list.length) continue;
-    if (left > 0) splices.push(...removals(elementRanges(raw, scan, member), isRemoved));
-    else for (const field of name === 'tools' ? ['tools', ...WITH_TOOLS] : [name, choice]) gone.add(field);
-  }
-  if (removed.has(WEB_SEARCH)) gone.add('web_search_options');
-  const names = [...scan.members.keys()];
-  splices.push(...removals(memberRanges(scan.members), (index) => gone.has(names[index]!)));
-  return splices;
+  const gone = ['tool_choice', 'function_call'].filter((choice) => namesRemoved(call.body[choice], removed));
+  if (removed.has(WEB_SEARCH)) gone.push('web_search_options');
+  return removeTools(call, LISTS, removed, gone);
 };
-
-const LISTS = [
-  ['tools', openaiToolName, 'tool_choice'],
-  ['functions', functionName, 'function_call'],
-] as const;
 
 /** Whether a tool choice names a removed tool, alone or in a list of allowed ones. */
 const namesRemoved = (choice: unknown, removed: ReadonlySet<string>): boolean => {
