@@ -19,7 +19,8 @@ export interface Input {
     /**
      * The operation, whatever its path.
      */
-    endpoint: 'chat.completions' | 'messages' | 'models';
+    endpoint:
+      'chat.completions' | 'responses' | 'completions' | 'embeddings' | 'messages' | 'messages.count_tokens' | 'models';
     /**
      * The API the caller speaks: it decides the shape of answers and errors.
      */
@@ -33,7 +34,7 @@ export interface Input {
      */
     stream: boolean;
     /**
-     * The caller's cap on output tokens (max_tokens, max_completion_tokens), null when none was sent.
+     * The caller's cap on output tokens (max_tokens, max_completion_tokens, max_output_tokens), null when none was sent.
      */
     max_output_tokens: number | null;
     /**
@@ -282,6 +283,12 @@ export interface Input {
        * @maxItems 4
        */
       dialects: ('openai' | 'anthropic')[];
+      /**
+       * The operations it can be asked for: those it speaks itself, and those that are translated into one of them.
+       *
+       * @maxItems 16
+       */
+      endpoints: string[];
       /**
        * Whether content that goes there leaves the operator's hands.
        */
@@ -591,7 +598,7 @@ export interface Config {
     /**
      * The provider's protocol and habits.
      */
-    kind: 'openai' | 'anthropic' | 'mistral' | 'openai_compatible' | 'sandbox';
+    kind: 'openai' | 'anthropic' | 'mistral' | 'openai_compatible' | 'litellm' | 'sandbox';
     /**
      * Where it is. OpenAI's ends in /v1, Anthropic's does not.
      */
@@ -601,11 +608,47 @@ export interface Config {
      */
     api_key?: string;
     /**
+     * Several keys of one account or of several, instead of api_key. Requests are spread by weight; a key whose account is out of money or limited rests.
+     *
+     * @minItems 1
+     * @maxItems 32
+     */
+    api_keys?: {
+      /**
+       * The provider's key.
+       */
+      key: string;
+      /**
+       * Its share beside the others'.
+       */
+      weight?: number;
+    }[];
+    /**
+     * Where the key goes: a bearer token, or a header of its own as Azure and Anthropic have it. Default: x-api-key for anthropic, authorization for the others.
+     */
+    key_header?: 'authorization' | 'api-key' | 'x-api-key';
+    /**
+     * Azure's api-version, added to each request as a query.
+     */
+    api_version?: string;
+    /**
+     * The operations it speaks itself, where it is not what its kind has. vLLM adds responses and messages, llama.cpp messages.
+     *
+     * @minItems 1
+     */
+    endpoints?: (
+      'chat.completions' | 'responses' | 'completions' | 'embeddings' | 'messages' | 'messages.count_tokens'
+    )[];
+    /**
+     * Whether HTTP/2 is used where the server offers it over TLS. An abort then resets a stream, not a connection.
+     */
+    http2?: boolean;
+    /**
      * Whether content leaves the operator's hands. Default: yes, but for openai_compatible and on loopback.
      */
     third_party?: boolean;
     /**
-     * Connections at most.
+     * Requests under way at most. As many again may wait; what is beyond goes to the next candidate.
      */
     max_concurrent?: number;
     /**
@@ -1127,6 +1170,14 @@ export interface Model {
   upstreams: {
     [k: string]: string;
   };
+  /**
+   * The operations it answers. Absent: those of a chat model.
+   *
+   * @minItems 1
+   */
+  endpoints?: (
+    'chat.completions' | 'responses' | 'completions' | 'embeddings' | 'messages' | 'messages.count_tokens'
+  )[];
   /**
    * What it is for, for roles and routing.
    */
@@ -1714,7 +1765,8 @@ export interface Scenario {
     /**
      * The operation; it implies path and dialect (messages is Anthropic's).
      */
-    endpoint: 'chat.completions' | 'messages' | 'models';
+    endpoint:
+      'chat.completions' | 'responses' | 'completions' | 'embeddings' | 'messages' | 'messages.count_tokens' | 'models';
     /**
      * The HTTP body, as the caller would send it. Absent for models.
      */

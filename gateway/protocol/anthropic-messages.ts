@@ -23,6 +23,8 @@ export const anthropicMessages: Protocol = {
   endpoint: 'messages',
   dialect: 'anthropic',
   upstreamPath: '/messages',
+  hasOutput: true,
+  isBilled: true,
   read: (raw, scan, body) => read(raw, scan, body),
   edit: editAnthropicMessages,
   usage: anthropicUsage,
@@ -38,6 +40,8 @@ export const anthropicMessages: Protocol = {
     }
     return -1;
   },
+  eventText: (event) => `event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`,
+  terminal: '',
   isUsageOnly: () => false,
   answerTexts: anthropicAnswerTexts,
   answerEvents: anthropicAnswerEvents,

@@ -18,7 +18,7 @@ export const editOpenaiChat = (call: Call, edits: Edits): Splice[] => {
   if (edits.model !== undefined) replace('model', JSON.stringify(edits.model));
   if (edits.maxOutputTokens !== undefined) {
     const names = ['max_completion_tokens', 'max_tokens'].filter((name) => members.has(name));
-    if (names.length === 0) names.push(edits.capName ?? 'max_completion_tokens');
+    if (names.length === 0) names.push(capNameOf(edits.kind));
     for (const name of names) replace(name, String(edits.maxOutputTokens));
   }
   if (edits.includeUsage && call.stream && !call.includeUsage) addIncludeUsage(call, splices, replace);
@@ -27,6 +27,10 @@ export const editOpenaiChat = (call: Call, edits: Edits): Splice[] => {
   if (added.length > 0) splices.push({ start: call.scan.end, end: call.scan.end, text: `,${added.join(',')}` });
   return splices;
 };
+
+/** Mistral and most servers of the OpenAI API know the older name of the cap only. */
+const capNameOf = (kind: Edits['kind']): string =>
+  kind === undefined || kind === 'openai' ? 'max_completion_tokens' : 'max_tokens';
 
 const addIncludeUsage = (call: Call, splices: Splice[], replace: (name: string, text: string) => void): void => {
   const member = call.scan.members.get('stream_options');

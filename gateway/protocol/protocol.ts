@@ -1,8 +1,11 @@
-import type { Usage } from '../types.gen.ts';
+import type { Config, Input, Usage } from '../types.gen.ts';
+import type { Json } from './fields.ts';
 import type { JsonScan } from './json-scan.ts';
 
-export type Dialect = 'openai' | 'anthropic';
-export type Endpoint = 'chat.completions' | 'messages' | 'models';
+export type Dialect = Input['request']['dialect'];
+export type Endpoint = Input['request']['endpoint'];
+/** A kind of provider: it has a protocol, and habits of its own within it. */
+export type UpstreamKind = Config['upstreams'][number]['kind'];
 
 /**
  * A request body that has been read: valid, unambiguous JSON of a known dialect. `raw` is what goes upstream, but for
@@ -54,8 +57,8 @@ export interface Edits {
   /** Adds `stream_options.include_usage` to an OpenAI stream. */
   readonly includeUsage?: boolean;
   readonly removeTools?: readonly string[];
-  /** The name of an output cap that the caller did not send, where the upstream wants another than the dialect's. */
-  readonly capName?: 'max_tokens' | 'max_completion_tokens';
+  /** Says fields as a provider of this kind calls them, where it has names of its own (docs/translation.md). */
+  readonly kind?: UpstreamKind;
 }
 
 /** The token usage of an answer, null where the provider sent none. Tokens in disjoint classes. */
@@ -67,6 +70,10 @@ export interface Protocol {
   readonly dialect: Dialect;
   /** Path under the provider's base URL, such as `/chat/completions`. */
   readonly upstreamPath: string;
+  /** Whether an answer has output tokens, which a cap bounds: not so embeddings and counts. */
+  readonly hasOutput: boolean;
+  /** Whether an answer is billed at all: counting tokens is not. */
+  readonly isBilled: boolean;
   /** Reads a scanned body. Throws GatewayError `invalid_field` with `param`. */
   read(raw: Buffer, scan: JsonScan, body: Record<string, unknown>): Call;
   /** The splices that carry out `edits`, as replacements of byte ranges of `call.raw`. */
@@ -76,10 +83,14 @@ export interface Protocol {
   /** A reader of the usage in a stream: fed the `data` payload of events that mention usage, in order. */
   streamUsage(): StreamUsage;
   /**
-   * Offset in whole events of the one after which a stream is complete (`data: [DONE]`, `event: message_stop`), -1
-   * where there is none. Text that says it is not it.
+   * Offset in whole events of the one after which a stream is complete (`data: [DONE]`, `event: message_stop`,
+   * `event: response.completed`), -1 where there is none. Text that says it is not it.
    */
   terminalAt(events: Buffer): number;
+  /** An event as it goes over the wire. */
+  eventText(event: Json): string;
+  /** What ends a stream beyond its last event: `data: [DONE]` and a blank line, or nothing. */
+  readonly terminal: string;
   /** Whether a stream event, parsed, carries usage and nothing else, so that it can be left out. */
   isUsageOnly(event: unknown): boolean;
   /** The strings of an unstreamed answer that restoring may change. */

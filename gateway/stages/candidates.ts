@@ -1,5 +1,7 @@
 import { GatewayError } from '../errors.ts';
-import type { Call } from '../protocol/protocol.ts';
+import type { Call, Endpoint } from '../protocol/protocol.ts';
+import type { Translation } from '../protocol/translation.ts';
+import { translationOf, wireFor } from '../protocol/translations.ts';
 import type { Decision, PolicyData } from '../types.gen.ts';
 import type { Upstream } from '../upstream/upstream.ts';
 
@@ -9,6 +11,10 @@ export interface Candidate {
   readonly upstream: Upstream;
   /** The model's name at that upstream. */
   readonly upstreamModel: string;
+  /** The wire format in which it is asked. */
+  readonly wire: Endpoint;
+  /** From the caller's wire format to that one; null where they are the same. */
+  readonly translation: Translation | null;
   /** The output cap that is always sent: the least of the caller's, the decision's and the model's own. */
   readonly maxOutputTokens: number;
   readonly contextTokens: number;

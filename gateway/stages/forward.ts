@@ -1,6 +1,5 @@
 import { GatewayError } from '../errors.ts';
 import { type Exchange, stopping } from '../exchange.ts';
-import type { Call } from '../protocol/protocol.ts';
 import {
   type FailedAttempt,
   finalError,
@@ -33,6 +32,14 @@ export interface Answer {
 /** The largest error body of an upstream that is read before the next candidate is tried. */
 const ERROR_BODY_BYTES = 65_536;
 
+/** What is sent for a candidate. */
+export interface Outgoing {
+  /** Path under the base URL, with its query. */
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Buffer;
+}
+
 /**
  * Sends the call to the candidates in order until one answers with something that is the caller's: a success, or an
  * error that no other model would answer better. Falls back on connection failures, 429, 5xx and a first-byte timeout,
@@ -41,16 +48,13 @@ const ERROR_BODY_BYTES = 65_536;
  */
 export const forward = async (
   x: Exchange,
-  call: Call,
-  path: string,
-  headers: Readonly<Record<string, string>>,
   candidates: readonly Candidate[],
-  bodyFor: (candidate: Candidate) => Buffer,
+  outgoingFor: (candidate: Candidate) => Outgoing,
 ): Promise<Answer> => {
   const failures: FailedAttempt[] = [];
   for (const candidate of candidates) {
     if (x.aborted || x.stopped) break;
-    const result = await attempt(x, call, path, headers, candidate, bodyFor(candidate));
+    const result = await attempt(x, candidate, outgoingFor(candidate));
     if (result instanceof Incoming) return result;
     failures.push(result);
     if (result.failure !== null && !isRetriableFailure(result.failure)) break;
@@ -62,15 +66,12 @@ export const forward = async (
 
 const attempt = async (
   x: Exchange,
-  call: Call,
-  path: string,
-  headers: Readonly<Record<string, string>>,
   candidate: Candidate,
-  body: Buffer,
+  outgoing: Outgoing,
 ): Promise<Incoming | FailedAttempt> => {
   const started = performance.now();
   const incoming = new Incoming(candidate);
-  const flow = candidate.upstream.send({ dialect: call.dialect, path, headers, body }, incoming);
+  const flow = candidate.upstream.send({ wire: candidate.wire, ...outgoing }, incoming);
   x.onAbort = () => flow.abort();
   incoming.flow = flow;
   const failure = await incoming.head;

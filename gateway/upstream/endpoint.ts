@@ -1,6 +1,5 @@
-import type { Dialect } from '../protocol/protocol.ts';
+import type { Dialect, Endpoint as ApiEndpoint, UpstreamKind } from '../protocol/protocol.ts';
 import type { Config } from '../types.gen.ts';
-import type { UpstreamKind } from './upstream.ts';
 
 export type UpstreamConfig = Config['upstreams'][number];
 
@@ -8,6 +7,7 @@ export type UpstreamConfig = Config['upstreams'][number];
 export interface Endpoint {
   readonly origin: string;
   readonly dialects: readonly Dialect[];
+  readonly endpoints: readonly ApiEndpoint[];
   readonly thirdParty: boolean;
   /** The path of a request on the wire: OpenAI's base ends in /v1, Anthropic's does not, `path` may have it or not. */
   pathOf(path: string): string;
@@ -28,13 +28,15 @@ export const endpointOf = (config: UpstreamConfig): Endpoint => {
   if (url.username || url.password || url.search || url.hash) {
     throw new Error(`upstream "${config.name}": base_url must not hold a credential, a query or a fragment`);
   }
-  const dialects = dialectsOf(config);
+  const endpoints = config.endpoints ?? endpointsOf(config);
+  const dialects = dialectsOf(endpoints);
   const root = url.pathname.replace(/\/+$/, '');
   const prefix = dialects.includes('anthropic') && !root.endsWith('/v1') ? `${root}/v1` : root;
   const known = new Map<string, string>();
   return {
     origin: url.origin,
     dialects,
+    endpoints,
     thirdParty: config.third_party ?? isThirdParty(config, url.hostname),
     pathOf: (path) => {
       const full = known.get(path);
@@ -46,11 +48,27 @@ export const endpointOf = (config: UpstreamConfig): Endpoint => {
   };
 };
 
+/** What each kind of provider speaks, where the config does not say. */
+const ENDPOINTS: Readonly<Record<Exclude<UpstreamKind, 'sandbox'>, readonly ApiEndpoint[]>> = {
+  openai: ['chat.completions', 'responses', 'completions', 'embeddings'],
+  anthropic: ['messages', 'messages.count_tokens'],
+  mistral: ['chat.completions', 'embeddings'],
+  openai_compatible: ['chat.completions', 'completions', 'embeddings'],
+  litellm: ['chat.completions', 'responses', 'completions', 'embeddings', 'messages', 'messages.count_tokens'],
+};
+
 /** The sandbox stands in for a provider: it speaks what the provider of its name speaks. */
-const dialectsOf = (config: UpstreamConfig): readonly Dialect[] =>
-  config.kind === 'anthropic' || (config.kind === 'sandbox' && config.name === 'anthropic')
-    ? ['anthropic']
-    : ['openai'];
+const endpointsOf = ({ kind, name }: UpstreamConfig): readonly ApiEndpoint[] => {
+  if (kind !== 'sandbox') return ENDPOINTS[kind];
+  if (name === 'anthropic' || name === 'openai' || name === 'mistral' || name === 'litellm') return ENDPOINTS[name];
+  return ENDPOINTS.openai_compatible;
+};
+
+const dialectsOf = (endpoints: readonly ApiEndpoint[]): readonly Dialect[] => {
+  const dialects = new Set<Dialect>();
+  for (const endpoint of endpoints) dialects.add(endpoint.startsWith('messages') ? 'anthropic' : 'openai');
+  return [...dialects];
+};
 
 /**
  * Content leaves the operator's hands, unless the server is the operator's own (openai_compatible) or on this machine.

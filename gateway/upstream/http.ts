@@ -1,4 +1,5 @@
 import { buildConnector, Client, type Dispatcher, Pool } from 'undici';
+import { servedEndpoints } from '../protocol/translations.ts';
 import { type AttemptHost, type Carrier, HttpAttempt } from './attempt.ts';
 import { endpointOf, type UpstreamConfig } from './endpoint.ts';
 import { createRequestHeaders } from './headers.ts';
@@ -64,6 +65,7 @@ export const openHttpUpstream = (config: UpstreamConfig, logger?: UpstreamLogger
   let reading = health.read(performance.now());
   const factsOf = () => ({
     dialects: [...endpoint.dialects],
+    endpoints: servedEndpoints(endpoint.endpoints),
     third_party: endpoint.thirdParty,
     state: reading.state,
     error_rate: reading.errorRate,
@@ -75,6 +77,7 @@ export const openHttpUpstream = (config: UpstreamConfig, logger?: UpstreamLogger
     name: config.name,
     kind: config.kind,
     dialects: endpoint.dialects,
+    endpoints: endpoint.endpoints,
     thirdParty: endpoint.thirdParty,
     get freshRetries() {
       return freshRetries;

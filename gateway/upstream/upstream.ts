@@ -1,12 +1,11 @@
-import type { Dialect } from '../protocol/protocol.ts';
-import type { Config, Input } from '../types.gen.ts';
-
-export type UpstreamKind = Config['upstreams'][number]['kind'];
+import type { Dialect, Endpoint, UpstreamKind } from '../protocol/protocol.ts';
+import type { Input } from '../types.gen.ts';
 
 /** A call that is ready for the wire. */
 export interface UpstreamRequest {
-  readonly dialect: Dialect;
-  /** Path under the base URL, such as `/chat/completions` or `/messages`. */
+  /** The wire format of the body. */
+  readonly wire: Endpoint;
+  /** Path under the base URL, such as `/chat/completions` or `/messages?beta=true`. */
   readonly path: string;
   /** Allow-listed headers of the caller. The upstream adds its own credential and content headers. */
   readonly headers: Readonly<Record<string, string>>;
@@ -46,6 +45,8 @@ export interface Upstream {
   readonly name: string;
   readonly kind: UpstreamKind;
   readonly dialects: readonly Dialect[];
+  /** The endpoints it speaks itself. */
+  readonly endpoints: readonly Endpoint[];
   readonly thirdParty: boolean;
   /** Health from live traffic, the facts of `input.upstreams`. */
   health(): Input['upstreams'][string];

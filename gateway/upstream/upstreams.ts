@@ -44,6 +44,7 @@ const delegate = (upstream: Upstream): Omit<Upstream, 'close'> => ({
   name: upstream.name,
   kind: upstream.kind,
   dialects: upstream.dialects,
+  endpoints: upstream.endpoints,
   thirdParty: upstream.thirdParty,
   health: upstream.health,
   send: upstream.send,

@@ -34,7 +34,7 @@ export const collectAnswer = (
   let sent = false;
   const flow = upstream.send(
     {
-      dialect: upstream.dialects[0]!,
+      wire: upstream.endpoints[0]!,
       path: request.path ?? '/chat/completions',
       headers: request.headers ?? {},
       body: Buffer.from(request.body ?? '{}'),

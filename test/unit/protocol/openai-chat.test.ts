@@ -151,7 +151,7 @@ describe('editing chat completions', () => {
       messages: [],
       max_completion_tokens: 5,
     });
-    expect(JSON.parse(edited({}, { maxOutputTokens: 5, capName: 'max_tokens' }))).toMatchObject({ max_tokens: 5 });
+    expect(JSON.parse(edited({}, { maxOutputTokens: 5, kind: 'mistral' }))).toMatchObject({ max_tokens: 5 });
   });
 
   test.each([
