@@ -4,8 +4,9 @@ import { ERRORS, GatewayError, isGatewayError } from './errors.ts';
 import type { Exchange } from './exchange.ts';
 import type { Gateway } from './gateway.ts';
 import { type Ending, FREE } from './outcome.ts';
-import type { Dialect, WireError } from './protocol/protocol.ts';
-import { protocolOfDialect } from './protocol/protocols.ts';
+import type { Call, Dialect, WireError } from './protocol/protocol.ts';
+import { protocolOf, protocolOfDialect } from './protocol/protocols.ts';
+import type { ProviderError } from './protocol/provider-error.ts';
 import { rateLimitHeaders } from './stages/admit.ts';
 
 /**
@@ -44,8 +45,23 @@ export const answerError = async (
 };
 
 /** The error as the event that ends a broken stream. */
-export const errorEventOf = (error: GatewayError, x: Exchange, dialect: Dialect): string =>
-  protocolOfDialect(dialect).errorEvent(wireError(error, x, dialect));
+export const errorEventOf = (error: GatewayError, x: Exchange, { endpoint, dialect }: Call): string =>
+  protocolOf(endpoint).errorEvent(wireError(error, x, dialect));
+
+/** A provider's refusal of a translated call, in the caller's dialect: its words and code, under the dialect's type. */
+export const relayedErrorBody = (
+  { message, type, code, param }: ProviderError,
+  status: number,
+  x: Exchange,
+  { endpoint, dialect }: Call,
+): Record<string, unknown> => {
+  const error = new GatewayError(status === 404 ? 'not_found' : 'invalid_field', message, {
+    status,
+    policyCode: code || type,
+    ...(param === null ? {} : { param }),
+  });
+  return protocolOf(endpoint).errorBody(wireError(error, x, dialect));
+};
 
 /** Any thrown value as an error of ours. What is not one is a bug: it is logged whole and told as `internal_error`. */
 export const toGatewayError = (thrown: unknown, gw: Gateway, x: Exchange): GatewayError => {

@@ -14,6 +14,7 @@ import { describe, describeBodiless } from './stages/describe.ts';
 import { forward } from './stages/forward.ts';
 import { mask } from './stages/mask.ts';
 import { answerModels } from './stages/models.ts';
+import { wayTo } from './stages/outgoing.ts';
 import { read } from './stages/read.ts';
 import { dialectOf, newIds, receive } from './stages/receive.ts';
 import { respond } from './stages/respond.ts';
@@ -82,19 +83,22 @@ const serve =
     if (!decision.allow) throw denial(decision);
 
     const candidates = candidatesOf(call, decision, policy.data, gw.upstreams);
-    const boundMicroUsd = costBound(call, candidates, gw.prices(policy), described.input.content);
+    const { isBilled } = protocolOf(call.endpoint);
+    const boundMicroUsd = isBilled ? costBound(call, candidates, gw.prices(policy), described.input.content) : 0;
     x.reservedMicroUsd = boundMicroUsd;
     const { decisionId } = x.ids;
     x.keep('permit', await admit(decisionId, described.input, decision, boundMicroUsd, gw.limiter, x.receivedAt));
-    const masked = x.keep('masked', mask(call, described, decision, gw.openVault));
+    const masked = x.keep('masked', mask(call, described, decision, candidates, gw.openVault));
 
     // Nothing goes upstream before this is durable (invariant 1).
-    await gw.audit.append(intentOf(x), masked.content(candidates[0]!));
+    await gw.audit.append(intentOf(x), masked.content);
     x.intended = true;
     x.time('intent');
 
-    const { upstreamPath } = protocolOf(call.endpoint);
-    const answer = await forward(x, call, upstreamPath, head.upstreamHeaders, candidates, masked.bodyFor);
+    const answer = await forward(x, masked.candidates, (candidate) => ({
+      ...wayTo(candidate, head),
+      body: masked.outgoingFor(candidate).body,
+    }));
     x.time('forward');
     await respond(gw, x, call, answer, res);
   };

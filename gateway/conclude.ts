@@ -1,7 +1,8 @@
 import type { AuditContent } from './audit/audit-log.ts';
 import type { Exchange } from './exchange.ts';
 import type { Gateway } from './gateway.ts';
-import { type Ending, outcomeOf } from './outcome.ts';
+import { type Ending, FREE, outcomeOf } from './outcome.ts';
+import { protocolOf } from './protocol/protocols.ts';
 import { type Account, account, type Evidence, totalTokens } from './stages/account.ts';
 import type { Decision } from './types.gen.ts';
 
@@ -20,6 +21,8 @@ export const conclude = async (gw: Gateway, x: Exchange, ending: Ending, content
   await gw.audit.append(outcomeOf(x, ending), described ? content : undefined);
 };
 
+const UNBILLED: Account = { usage: null, cost: FREE };
+
 /**
  * What an exchange used and costs, at the prices of the policy that decided it. Never throws: what cannot be counted is
  * charged as it was reserved, so that no failure keeps the outcome from its record.
@@ -27,6 +30,8 @@ export const conclude = async (gw: Gateway, x: Exchange, ending: Ending, content
 export const accountOf = (gw: Gateway, x: Exchange, evidence: Evidence | null): Account => {
   try {
     if (!x.policy) throw new TypeError('an exchange without a policy has no prices');
+    const { call } = x.products;
+    if (call && !protocolOf(call.endpoint).isBilled) return UNBILLED;
     return account(x, gw.prices(x.policy), evidence);
   } catch (error) {
     gw.log.error({ request_id: x.ids.requestId, cause: String(error) }, 'what a request used cannot be counted');

@@ -3,11 +3,13 @@ import type { Policy } from '../policy/policy.ts';
 import type { Endpoint } from '../protocol/protocol.ts';
 import { createDetector } from '../redact/detect.ts';
 import { createVaults } from '../redact/vault.ts';
+import { servedEndpoints } from '../protocol/translations.ts';
 import { candidatesOf } from '../stages/candidates.ts';
 import { type DescribedHead, describe, describeBodiless, type Facts } from '../stages/describe.ts';
 import { mask } from '../stages/mask.ts';
 import { parseCall } from '../stages/read.ts';
 import type { Decision, Input, Scenario } from '../types.gen.ts';
+import { endpointOf } from '../upstream/endpoint.ts';
 import type { Upstream } from '../upstream/upstream.ts';
 
 /** One expectation that did not come true. */
@@ -79,9 +81,11 @@ const decideScenario = ({ given, request }: Scenario, policy: Policy): Outcome =
   const outcome = outcomeOfDecision(decision);
   if (!decision.allow) return outcome;
   try {
-    const masked = mask(call, described, decision, openVault);
-    const [candidate] = candidatesOf(call, decision, policy.data, fakeUpstreams(upstreams));
-    return candidate === undefined ? outcome : { ...outcome, sent: masked.bodyFor(candidate).toString('utf8') };
+    const candidates = candidatesOf(call, decision, policy.data, fakeUpstreams(upstreams));
+    // A count of tokens that no upstream makes leaves nothing.
+    if (candidates.length === 0) return outcome;
+    const masked = mask(call, described, decision, candidates, openVault);
+    return { ...outcome, sent: masked.outgoingFor(masked.candidates[0]!).body.toString('utf8') };
   } catch (error) {
     if (!isGatewayError(error) || error.code === 'policy_unavailable') throw error;
     const code = error.detail.policyCode ?? error.code;
@@ -108,25 +112,22 @@ const NOBODY: Input['caller'] = {
   claims: {},
 };
 
+/** What the gateway says of an upstream that the sandbox stands in for. */
+const sandboxFacts = (name: string): Input['upstreams'][string] => {
+  const { dialects, endpoints, thirdParty } = endpointOf({ name, kind: 'sandbox', base_url: 'http://127.0.0.1:1/v1' });
+  const served = servedEndpoints(endpoints);
+  return { dialects: [...dialects], endpoints: served, third_party: thirdParty, state: 'up', error_rate: 0, p50_ms: 300 };
+};
+
 const DEFAULT_UPSTREAMS: Input['upstreams'] = Object.fromEntries(
-  ['openai', 'anthropic', 'mistral', 'local'].map((name) => [
-    name,
-    {
-      dialects: [name === 'anthropic' ? 'anthropic' : 'openai'],
-      third_party: name !== 'local',
-      state: 'up',
-      error_rate: 0,
-      p50_ms: 300,
-    },
-  ]),
+  ['openai', 'anthropic', 'mistral', 'local'].map((name) => [name, sandboxFacts(name)]),
 );
 
 const upstreamsOf = (changes: NonNullable<Scenario['given']['upstreams']>): Input['upstreams'] => {
   const upstreams = { ...DEFAULT_UPSTREAMS };
-  const added = { dialects: ['openai' as const], third_party: true, state: 'up' as const, error_rate: 0, p50_ms: 300 };
   for (const [name, change] of Object.entries(changes)) {
     if (change === null) delete upstreams[name];
-    else upstreams[name] = { ...(upstreams[name] ?? added), ...change };
+    else upstreams[name] = { ...(upstreams[name] ?? sandboxFacts(name)), ...change };
   }
   return upstreams;
 };

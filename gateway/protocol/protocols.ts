@@ -2,8 +2,14 @@ import { anthropicMessages } from './anthropic-messages.ts';
 import { openaiChat } from './openai-chat.ts';
 import type { Dialect, Endpoint, Protocol } from './protocol.ts';
 
+const PROTOCOLS: Partial<Record<Endpoint, Protocol>> = {
+  'chat.completions': openaiChat,
+  messages: anthropicMessages,
+  models: openaiChat,
+};
+
 /** The wire format of an endpoint. `models` has no body of its own; its errors are OpenAI's. */
-export const protocolOf = (endpoint: Endpoint): Protocol => (endpoint === 'messages' ? anthropicMessages : openaiChat);
+export const protocolOf = (endpoint: Endpoint): Protocol => PROTOCOLS[endpoint] ?? openaiChat;
 
 /** The wire format in whose words a dialect's errors are said. */
 export const protocolOfDialect = (dialect: Dialect): Protocol =>

@@ -1,17 +1,7 @@
 import type { Endpoint } from './protocol.ts';
 import type { Translation } from './translation.ts';
 
-/** The wire formats in which an endpoint can be asked of an upstream, its own first, then the one that loses least. */
-const WIRES: Readonly<Record<Endpoint, readonly Endpoint[]>> = {
-  'chat.completions': ['chat.completions', 'messages'],
-  responses: ['responses', 'chat.completions', 'messages'],
-  completions: ['completions'],
-  embeddings: ['embeddings'],
-  messages: ['messages', 'chat.completions'],
-  'messages.count_tokens': ['messages.count_tokens'],
-  models: [],
-};
-
+/** Every translation there is; of two from the same endpoint the one that loses less comes first. */
 const TRANSLATIONS: readonly Translation[] = [];
 
 /** The translation from a caller's endpoint to an upstream's; null where both are the same. Throws TypeError for a pair that has none. */
@@ -22,16 +12,31 @@ export const translationOf = (from: Endpoint, to: Endpoint): Translation | null 
   return found;
 };
 
-/** The wire format in which an upstream that speaks `endpoints` is asked for `wanted`; undefined where it cannot be. */
+/**
+ * The wire format in which an upstream that speaks `endpoints` is asked for `wanted`: its own where it can be, else
+ * the first there is a translation to; undefined where it cannot be asked.
+ */
 export const wireFor = (wanted: Endpoint, endpoints: readonly Endpoint[]): Endpoint | undefined =>
-  WIRES[wanted].find((wire) => endpoints.includes(wire));
+  endpoints.includes(wanted)
+    ? wanted
+    : TRANSLATIONS.find(({ from, to }) => from === wanted && endpoints.includes(to))?.to;
+
+const ENDPOINTS = [
+  'chat.completions',
+  'responses',
+  'completions',
+  'embeddings',
+  'messages',
+  'messages.count_tokens',
+] as const satisfies readonly Endpoint[];
 
 /**
  * The endpoints that can be asked of an upstream that speaks `endpoints`. Tokens are counted for every model that
  * answers messages: by the gateway's own estimate where the upstream does not count.
  */
-export const servedEndpoints = (endpoints: readonly Endpoint[]): Endpoint[] => {
-  const served = (Object.keys(WIRES) as Endpoint[]).filter((wanted) => wireFor(wanted, endpoints) !== undefined);
-  if (served.includes('messages') && !served.includes('messages.count_tokens')) served.push('messages.count_tokens');
-  return served;
-};
+export const servedEndpoints = (endpoints: readonly Endpoint[]): Endpoint[] =>
+  ENDPOINTS.filter(
+    (wanted) =>
+      wireFor(wanted, endpoints) !== undefined ||
+      (wanted === 'messages.count_tokens' && wireFor('messages', endpoints) !== undefined),
+  );

@@ -1,5 +1,6 @@
 import { GatewayError } from '../errors.ts';
 import type { Call, Endpoint } from '../protocol/protocol.ts';
+import { protocolOf } from '../protocol/protocols.ts';
 import type { Translation } from '../protocol/translation.ts';
 import { translationOf, wireFor } from '../protocol/translations.ts';
 import type { Decision, PolicyData } from '../types.gen.ts';
@@ -15,15 +16,15 @@ export interface Candidate {
   readonly wire: Endpoint;
   /** From the caller's wire format to that one; null where they are the same. */
   readonly translation: Translation | null;
-  /** The output cap that is always sent: the least of the caller's, the decision's and the model's own. */
+  /** The output cap that is always sent: the least of the caller's, the decision's and the model's own; 0 for no output. */
   readonly maxOutputTokens: number;
   readonly contextTokens: number;
 }
 
 /**
- * The decision's candidates that this gateway can execute for this call, in the policy's order. Upstreams that do not
- * speak the caller's dialect are left out. Throws GatewayError `no_candidate` when none is left, `policy_unavailable`
- * when the decision names what does not exist.
+ * The decision's candidates that this gateway can execute for this call, in the policy's order. Upstreams that can be
+ * asked for the endpoint neither in its own wire format nor in another are left out. Throws GatewayError `no_candidate`
+ * when none is left (a count of tokens needs none), `policy_unavailable` when the decision names what does not exist.
  */
 export const candidatesOf = (
   call: Call,
@@ -31,6 +32,7 @@ export const candidatesOf = (
   data: PolicyData,
   upstreams: ReadonlyMap<string, Upstream>,
 ): Candidate[] => {
+  const { hasOutput } = protocolOf(call.endpoint);
   const candidates: Candidate[] = [];
   for (const { model, upstream: name } of decision.route.candidates) {
     const entry = data.models[model];
@@ -41,21 +43,29 @@ export const candidatesOf = (
         cause: `candidate ${model} at ${name}`,
       });
     }
-    if (!upstream.dialects.includes(call.dialect)) continue;
+    const wire = wireFor(call.endpoint, upstream.endpoints);
+    if (wire === undefined) continue;
     const caps = [entry.max_output_tokens, decision.parameters.max_output_tokens, call.maxOutputTokens];
     candidates.push({
       model,
       upstream,
       upstreamModel,
-      maxOutputTokens: Math.max(1, Math.min(...caps.filter((cap) => typeof cap === 'number'))),
+      wire,
+      translation: translationOf(call.endpoint, wire),
+      maxOutputTokens: hasOutput ? Math.max(1, Math.min(...caps.filter((cap) => typeof cap === 'number'))) : 0,
       contextTokens: entry.context_tokens,
     });
   }
-  if (candidates.length === 0) {
+  // Tokens can be counted without an upstream.
+  if (candidates.length === 0 && call.endpoint !== 'messages.count_tokens') {
     const wished = decision.route.candidates.map(({ model }) => model).join(', ');
-    throw new GatewayError('no_candidate', `No model this request may use speaks the ${call.dialect} API: ${wished}.`, {
-      hint: 'Use the API of the model’s provider, or model "auto".',
-    });
+    throw new GatewayError(
+      'no_candidate',
+      `No model this request may use can be asked for ${call.endpoint}: ${wished}.`,
+      {
+        hint: 'Use an endpoint of the model’s provider, or model "auto".',
+      },
+    );
   }
   return candidates;
 };

@@ -64,11 +64,7 @@ export const forward = async (
   throw finalError(failures);
 };
 
-const attempt = async (
-  x: Exchange,
-  candidate: Candidate,
-  outgoing: Outgoing,
-): Promise<Incoming | FailedAttempt> => {
+const attempt = async (x: Exchange, candidate: Candidate, outgoing: Outgoing): Promise<Incoming | FailedAttempt> => {
   const started = performance.now();
   const incoming = new Incoming(candidate);
   const flow = candidate.upstream.send({ wire: candidate.wire, ...outgoing }, incoming);

@@ -1,13 +1,12 @@
 import type { AuditContent } from '../audit/audit-log.ts';
-import { GatewayError } from '../errors.ts';
+import { GatewayError, isGatewayError } from '../errors.ts';
 import type { Call } from '../protocol/protocol.ts';
-import { protocolOf } from '../protocol/protocols.ts';
-import { splice } from '../protocol/splice.ts';
 import type { Entity, OpenVault, RedactRule, Vault } from '../redact/redactor.ts';
 import type { Decision } from '../types.gen.ts';
 import type { Candidate } from './candidates.ts';
 import type { Described } from './describe.ts';
 import { allFindings, replacements } from './findings.ts';
+import { type OutgoingBody, outgoingBody } from './outgoing.ts';
 
 /** A call whose values are taken out as the decision says. */
 export interface Masked {
@@ -15,17 +14,25 @@ export interface Masked {
   readonly vault: Vault;
   /** Number of values replaced, by entity. */
   readonly counts: Readonly<Record<string, number>>;
-  /** The body as it goes to a candidate: masked, with its model, its output cap and without removed tools. */
-  bodyFor(candidate: Candidate): Buffer;
+  /** The candidates from the first on whose wire format can say the call. */
+  readonly candidates: readonly Candidate[];
+  /** The call as it goes to a candidate. Throws GatewayError `invalid_field` for one that cannot be asked this. */
+  outgoingFor(candidate: Candidate): OutgoingBody;
   /** What the audit keeps of the request; undefined when the decision keeps none. */
-  content(candidate: Candidate): AuditContent | undefined;
+  readonly content: AuditContent | undefined;
 }
 
 /**
  * Takes out of a body what the decision redacts, wherever describe found it; all other bytes stay. Throws GatewayError
- * `policy_denied` when a found entity is to be blocked.
+ * `policy_denied` when a found entity is to be blocked, `invalid_field` when no candidate can be asked this.
  */
-export const mask = (call: Call, described: Described, decision: Decision, openVault: OpenVault): Masked => {
+export const mask = (
+  call: Call,
+  described: Described,
+  decision: Decision,
+  candidates: readonly Candidate[],
+  openVault: OpenVault,
+): Masked => {
   const { findings, input } = described;
   const rules = new Map<Entity, RedactRule>(decision.redact.map((rule) => [rule.entity, rule]));
   const counts: Record<string, number> = {};
@@ -52,29 +59,50 @@ export const mask = (call: Call, described: Described, decision: Decision, openV
     const rule = rules.get(entity);
     return rule ? vault.replace(value, entity, rule) : value;
   });
-  const protocol = protocolOf(call.endpoint);
-  // The audit and the first attempt want the same body.
-  let last: { readonly candidate: Candidate; readonly body: Buffer } | undefined;
-  const bodyFor = (candidate: Candidate): Buffer => {
-    if (last?.candidate === candidate) return last.body;
-    const edits = protocol.edit(call, {
-      model: candidate.upstreamModel,
-      maxOutputTokens: candidate.maxOutputTokens,
-      includeUsage: call.stream,
-      removeTools: decision.tools.remove,
-      // Mistral and most servers of the OpenAI API know the older name of the cap only.
-      ...(candidate.upstream.kind === 'openai' ? {} : { capName: 'max_tokens' as const }),
-    });
-    const body = splice(call.raw, [...masks, ...edits]);
-    last = { candidate, body };
-    return body;
+  // The audit and the first attempt want the same body, and a translated answer what its request said.
+  const made = new Map<Candidate, OutgoingBody>();
+  const outgoingFor = (candidate: Candidate): OutgoingBody => {
+    let outgoing = made.get(candidate);
+    if (!outgoing) {
+      outgoing = outgoingBody(call, decision, candidate, masks);
+      made.set(candidate, outgoing);
+    }
+    return outgoing;
   };
-  const content = (candidate: Candidate): AuditContent | undefined => {
-    const { content: kept, retention_days } = decision.audit;
-    if (kept === 'none') return undefined;
-    return { chunks: [kept === 'full' ? call.raw : bodyFor(candidate)], retentionDays: retention_days };
+  const sayable = sayableFrom(candidates, outgoingFor);
+  return { vault, counts, candidates: sayable, outgoingFor, content: contentOf(call, decision, outgoingFor, sayable) };
+};
+
+/** The candidates without those at the front that cannot be asked this. Throws what the first of them could not say. */
+const sayableFrom = (
+  candidates: readonly Candidate[],
+  outgoingFor: (candidate: Candidate) => OutgoingBody,
+): readonly Candidate[] => {
+  let unsaid: unknown;
+  for (const [index, candidate] of candidates.entries()) {
+    try {
+      outgoingFor(candidate);
+      return candidates.slice(index);
+    } catch (error) {
+      if (!isGatewayError(error) || error.code !== 'invalid_field') throw error;
+      unsaid ??= error;
+    }
+  }
+  throw unsaid;
+};
+
+/** What the audit keeps: the body as the caller sent it (full), as the first candidate is asked (redacted), or nothing. */
+const contentOf = (
+  call: Call,
+  { audit }: Decision,
+  outgoingFor: (candidate: Candidate) => OutgoingBody,
+  [first]: readonly Candidate[],
+): AuditContent | undefined => {
+  if (audit.content === 'none' || !first) return undefined;
+  return {
+    chunks: [audit.content === 'full' ? call.raw : outgoingFor(first).body],
+    retentionDays: audit.retention_days,
   };
-  return { vault, counts, bodyFor, content };
 };
 
 /** Whether the caller wrote `id` itself, as it is or in escapes. */

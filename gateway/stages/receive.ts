@@ -19,6 +19,8 @@ export interface Head extends Ids {
   readonly dialect: Dialect;
   /** The model in the path of GET /v1/models/{id}; null elsewhere. */
   readonly modelId: string | null;
+  /** Whether the beta of the endpoint was asked for (`?beta=true`, Anthropic's). */
+  readonly isBeta: boolean;
   /** The secret as sent; null when none was. */
   readonly credential: string | null;
   /** The declared size of the body; null when it comes in chunks. */
@@ -72,7 +74,7 @@ const LONGEST_CREDENTIAL = 8192;
 export const receive = (req: RequestHead, ids: Ids): Head => {
   const headers = collect(req.rawHeaders);
   checkHost(headers.get('host'), req.httpVersion);
-  const { route, id } = findRoute(req.method ?? '', req.url ?? '');
+  const { route, id, isBeta } = findRoute(req.method ?? '', req.url ?? '');
   if (route.method === 'POST') checkMedia(headers);
   const facts: Record<string, string> = {};
   const upstreamHeaders: Record<string, string> = {};
@@ -89,6 +91,7 @@ export const receive = (req: RequestHead, ids: Ids): Head => {
     endpoint: route.endpoint,
     dialect: route.dialect,
     modelId: id,
+    isBeta,
     credential: credentialOf(headers),
     contentLength: contentLengthOf(headers.get('content-length')),
     sourceIp: addressOf(req.socket.remoteAddress ?? ''),

@@ -7,13 +7,16 @@ import type { Gateway } from '../gateway.ts';
 import type { Ending } from '../outcome.ts';
 import type { Call, Protocol } from '../protocol/protocol.ts';
 import { protocolOf } from '../protocol/protocols.ts';
+import { type ProviderError, providerErrorOf } from '../protocol/provider-error.ts';
 import { createSseSplitter, eventData, splitEvents } from '../protocol/sse.ts';
+import { createStreamTranslation, type StreamTranslation } from '../protocol/translate-stream.ts';
 import { createUsageFilter, parseEvent, type UsageFilter } from '../protocol/usage-filter.ts';
 import { estimateTokens } from '../tokens.ts';
 import { failureError } from '../upstream/classify.ts';
 import type { UpstreamFailure } from '../upstream/upstream.ts';
 import { outputTokenBound } from './admit.ts';
 import type { Answer, AnswerSink } from './forward.ts';
+import { translationContext } from './respond.ts';
 import { createStreamRestore, type StreamRestore } from './restore.ts';
 
 /** One event of a stream, at most: a long tool argument fits, a stream without line ends does not. */
@@ -44,6 +47,9 @@ class StreamRelay implements AnswerSink {
   readonly #gw: Gateway;
   readonly #x: Exchange;
   readonly #call: Call;
+  /** The upstream's wire format, and the caller's where it is another. */
+  readonly #wire: Protocol;
+  readonly #translate: StreamTranslation | null;
   readonly #protocol: Protocol;
   readonly #answer: Answer;
   readonly #res: ServerResponse;
@@ -51,7 +57,8 @@ class StreamRelay implements AnswerSink {
   readonly #splitter = createSseSplitter({ maxEventBytes: MAX_EVENT_BYTES });
   readonly #usage: UsageFilter;
   readonly #restore: StreamRestore | null;
-  /** The answer for the audit, as it came and as it went: the same bytes when nothing is restored. */
+  readonly #isChanged: boolean;
+  /** The answer for the audit, as it came and as it went: the same bytes when nothing is changed. */
   readonly #received: Buffer[] = [];
   readonly #sent: Buffer[];
   #bytes = 0;
@@ -63,14 +70,20 @@ class StreamRelay implements AnswerSink {
     this.#gw = gw;
     this.#x = x;
     this.#call = call;
+    const { wire, translation } = answer.candidate;
+    this.#wire = protocolOf(wire);
     this.#protocol = protocolOf(call.endpoint);
+    this.#translate =
+      translation &&
+      createStreamTranslation(translation, this.#protocol, translationContext(x, call, answer.candidate));
     this.#answer = answer;
     this.#res = res;
     this.#over = over;
-    this.#usage = createUsageFilter(this.#protocol, call.includeUsage);
+    this.#usage = createUsageFilter(this.#wire, call.includeUsage || translation !== null);
     const vault = x.products.masked?.vault;
     this.#restore = vault && vault.size > 0 ? createStreamRestore(this.#protocol, vault) : null;
-    this.#sent = this.#restore ? [] : this.#received;
+    this.#isChanged = this.#restore !== null || translation !== null;
+    this.#sent = this.#isChanged ? [] : this.#received;
   }
 
   data(chunk: Buffer): void {
@@ -102,8 +115,14 @@ class StreamRelay implements AnswerSink {
 
   #relay(events: Buffer): void {
     this.#received.push(events);
-    const terminal = this.#protocol.terminalAt(events);
+    const terminal = this.#wire.terminalAt(events);
     let out = this.#usage.push(terminal < 0 ? events : events.subarray(0, terminal));
+    if (this.#translate && out.length > 0) {
+      // What the provider says went wrong is said once, in the caller's words.
+      const failed = errorIn(out);
+      if (failed) throw new GatewayError('upstream_error', failed.message);
+      out = this.#translate.push(out);
+    }
     if (this.#restore && out.length > 0) out = this.#restore.push(out);
     this.#write(out);
     if (terminal >= 0) void this.#complete(events.subarray(terminal));
@@ -111,7 +130,7 @@ class StreamRelay implements AnswerSink {
 
   #write(bytes: Buffer): void {
     if (bytes.length === 0) return;
-    if (this.#restore) this.#sent.push(bytes);
+    if (this.#isChanged) this.#sent.push(bytes);
     if (this.#res.write(bytes) || this.#stalled) return;
     // A slow reader slows its upstream; one that does not read at all must not hold it for ever.
     this.#answer.flow.pause();
@@ -133,11 +152,20 @@ class StreamRelay implements AnswerSink {
   async #complete(terminal: Buffer): Promise<void> {
     this.#isOver = true;
     try {
-      if (this.#restore) this.#write(this.#restore.flush());
-      if (this.#restore) this.#sent.push(terminal);
+      let last = this.#usage.push(terminal);
+      if (this.#translate) last = this.#translate.finish(last);
+      if (this.#restore) {
+        this.#write(this.#restore.flush());
+        // The last event of responses has the whole answer in it.
+        last = this.#restore.push(last);
+      }
+      if (this.#translate) last = Buffer.concat([last, Buffer.from(this.#protocol.terminal)]);
+      if (this.#isChanged) this.#sent.push(last);
       this.#x.time('restore');
-      await this.#conclude('ok', null);
-      this.#res.end(terminal);
+      // An error said before the end, or by an end that says so (response.failed): passed on, and told in the record.
+      const failed = this.#received.slice(-2).some((events) => errorIn(events) !== null);
+      await this.#conclude(failed ? 'failed' : 'ok', failed ? 'upstream_error' : null);
+      this.#res.end(last);
     } catch (error) {
       return this.#break(toGatewayError(error, this.#gw, this.#x));
     }
@@ -163,7 +191,7 @@ class StreamRelay implements AnswerSink {
       said = toGatewayError(failure, this.#gw, this.#x);
     }
     // An error that the provider said in the stream has been passed on: once is enough.
-    this.#res.end(this.#endsWithError() ? undefined : errorEventOf(said, this.#x, this.#call.dialect));
+    this.#res.end(this.#endsWithError() ? undefined : errorEventOf(said, this.#x, this.#call));
     this.#over();
   }
 
@@ -185,7 +213,7 @@ class StreamRelay implements AnswerSink {
   }
 
   #estimateOutput(): number {
-    const reader = this.#protocol.answerEvents();
+    const reader = this.#wire.answerEvents();
     const texts: string[] = [];
     for (const events of this.#received) {
       for (const event of parsedEvents(events)) {
@@ -199,10 +227,21 @@ class StreamRelay implements AnswerSink {
 
   #endsWithError(): boolean {
     const last = this.#received.at(-1);
-    const event = last && parsedEvents(last).at(-1);
-    return typeof event === 'object' && event !== null && 'error' in event && event.error !== null;
+    return last !== undefined && this.#translate === null && errorIn(last) !== null;
   }
 }
+
+const ERROR = Buffer.from('"error"');
+
+/** The error that one of these events tells of, if any. */
+const errorIn = (events: Buffer): ProviderError | null => {
+  if (!events.includes(ERROR)) return null;
+  for (const event of parsedEvents(events)) {
+    const error = providerErrorOf(event);
+    if (error) return error;
+  }
+  return null;
+};
 
 /** Whether an event that no blank line has ended says all it has to say. */
 const isWhole = (event: Buffer): boolean => {

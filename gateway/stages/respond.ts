@@ -1,17 +1,21 @@
 import type { ServerResponse } from 'node:http';
-import { decidedHeaders } from '../answer-error.ts';
+import { decidedHeaders, relayedErrorBody } from '../answer-error.ts';
 import { accountOf, conclude, contentOf } from '../conclude.ts';
 import { GatewayError } from '../errors.ts';
 import { type Exchange, stopping } from '../exchange.ts';
 import type { Gateway } from '../gateway.ts';
 import type { Ending } from '../outcome.ts';
+import type { Json } from '../protocol/fields.ts';
 import type { Call } from '../protocol/protocol.ts';
 import { protocolOf } from '../protocol/protocols.ts';
+import { providerErrorOf } from '../protocol/provider-error.ts';
+import type { Translation, TranslationContext } from '../protocol/translation.ts';
 import { estimateTokens } from '../tokens.ts';
 import { failureError } from '../upstream/classify.ts';
 import { relayedHeaders } from '../upstream/headers.ts';
 import { costUsd, type Evidence } from './account.ts';
 import { outputTokenBound } from './admit.ts';
+import type { Candidate } from './candidates.ts';
 import type { Answer } from './forward.ts';
 import { relayStream } from './relay-stream.ts';
 import { restoreAnswer } from './restore.ts';
@@ -35,7 +39,9 @@ export const respond = async (
 
 const relayBody = async (gw: Gateway, x: Exchange, call: Call, answer: Answer, res: ServerResponse): Promise<void> => {
   const { masked, decision } = x.products;
+  const { translation } = answer.candidate;
   const protocol = protocolOf(call.endpoint);
+  const wire = protocolOf(answer.candidate.wire);
   const isOk = answer.status < 400;
   const chunks: Buffer[] = [];
   const most = outputTokenBound(call, answer.candidate.maxOutputTokens);
@@ -45,7 +51,7 @@ const relayBody = async (gw: Gateway, x: Exchange, call: Call, answer: Answer, r
     // Of an answer that broke off: what came of it.
     outputEstimate: () => Math.min(most, estimateTokens([Buffer.concat(chunks).toString()])),
   };
-  if (isOk) x.evidence = evidence;
+  if (isOk && protocol.isBilled) x.evidence = evidence;
   const received = await collect(x, answer, gw.limits.responseBytes, chunks);
   const body = parse(received);
   if (isOk && body === undefined) {
@@ -56,14 +62,15 @@ const relayBody = async (gw: Gateway, x: Exchange, call: Call, answer: Answer, r
     const { status } = answer;
     throw new GatewayError('upstream_error', 'The model provider refused the request and did not say why.', { status });
   }
-  if (isOk) {
-    const texts = () => protocol.answerTexts(body).map(({ value }) => value);
+  if (x.evidence) {
+    const texts = () => wire.answerTexts(body).map(({ value }) => value);
     const outputEstimate = () => Math.min(most, estimateTokens(texts()));
-    x.evidence = { ...evidence, reported: protocol.usage(body), outputEstimate };
+    x.evidence = { ...evidence, reported: wire.usage(body), outputEstimate };
   }
+  const said = translation ? translated(x, call, answer, translation, body) : body;
   const vault = masked?.vault;
-  const isRestored = vault !== undefined && vault.size > 0 && restoreAnswer(protocol, body, vault);
-  const sent = isRestored ? Buffer.from(JSON.stringify(body)) : received;
+  const isRestored = vault !== undefined && vault.size > 0 && restoreAnswer(protocol, said, vault);
+  const sent = isRestored || translation ? Buffer.from(JSON.stringify(said)) : received;
   x.time('restore');
   const { usage, cost } = accountOf(gw, x, x.evidence);
   x.time('account');
@@ -84,6 +91,37 @@ const relayBody = async (gw: Gateway, x: Exchange, call: Call, answer: Answer, r
   res.end(sent);
 };
 
+/** An answer or a refusal in the caller's wire format. */
+const translated = (
+  x: Exchange,
+  call: Call,
+  { status, candidate }: Answer,
+  translation: Translation,
+  body: Json,
+): Json => {
+  if (status < 400) return translation.answer(body, translationContext(x, call, candidate));
+  return relayedErrorBody(providerErrorOf(body) ?? UNSAID, status, x, call);
+};
+
+const UNSAID = {
+  message: 'The model provider refused the request and did not say why.',
+  type: '',
+  code: '',
+  param: null,
+};
+
+/** What a translator knows of this call. Throws TypeError before the call was sent. */
+export const translationContext = (x: Exchange, call: Call, candidate: Candidate): TranslationContext => {
+  const said = x.products.masked?.outgoingFor(candidate).said;
+  if (!said) throw new TypeError('a translated answer to a call that was not translated');
+  return {
+    body: said,
+    id: x.ids.requestId.replace('req_', ''),
+    created: Math.floor(x.receivedAt / 1000),
+    includeUsage: call.includeUsage,
+  };
+};
+
 /** The whole body of an unstreamed answer, gathered in `chunks`. Throws GatewayError when it breaks off or is too large. */
 const collect = (x: Exchange, answer: Answer, maxBytes: number, chunks: Buffer[]): Promise<Buffer> =>
   new Promise((resolve, reject) => {
@@ -101,10 +139,10 @@ const collect = (x: Exchange, answer: Answer, maxBytes: number, chunks: Buffer[]
     });
   });
 
-const parse = (bytes: Buffer): object | undefined => {
+const parse = (bytes: Buffer): Json | undefined => {
   try {
     const value: unknown = JSON.parse(bytes.toString('utf8'));
-    return typeof value === 'object' && value !== null ? value : undefined;
+    return typeof value === 'object' && value !== null ? (value as Json) : undefined;
   } catch {
     return undefined;
   }

@@ -8,10 +8,14 @@ export interface Route {
   readonly dialect: Dialect;
 }
 
-/** Every route there is; a path that is not here is 404. A query is allowed and ignored, as the providers do. */
+/** Every route there is; a path that is not here is 404. A query is allowed and ignored, as the providers do; `?beta=true` goes on. */
 export const ROUTES: readonly Route[] = [
   { method: 'POST', path: '/v1/chat/completions', endpoint: 'chat.completions', dialect: 'openai' },
+  { method: 'POST', path: '/v1/responses', endpoint: 'responses', dialect: 'openai' },
+  { method: 'POST', path: '/v1/completions', endpoint: 'completions', dialect: 'openai' },
+  { method: 'POST', path: '/v1/embeddings', endpoint: 'embeddings', dialect: 'openai' },
   { method: 'POST', path: '/v1/messages', endpoint: 'messages', dialect: 'anthropic' },
+  { method: 'POST', path: '/v1/messages/count_tokens', endpoint: 'messages.count_tokens', dialect: 'anthropic' },
   { method: 'GET', path: '/v1/models', endpoint: 'models', dialect: 'openai' },
   { method: 'GET', path: '/v1/models/{id}', endpoint: 'models', dialect: 'openai' },
 ];

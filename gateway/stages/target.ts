@@ -6,6 +6,8 @@ import { ROUTES, type Route } from './routes.ts';
 export interface Target {
   readonly route: Route;
   readonly id: string | null;
+  /** Whether the query is `beta=true`, with which Anthropic's clients ask for the beta of an endpoint. */
+  readonly isBeta: boolean;
 }
 
 const LONGEST_TARGET = 2048;
@@ -28,12 +30,12 @@ export const findRoute = (method: string, url: string): Target => {
   const fixed = FIXED.get(path);
   if (fixed) {
     if (mark >= 0) checkQuery(url, mark);
-    return { route: forMethod(fixed, method), id: null };
+    return { route: forMethod(fixed, method), id: null, isBeta: mark >= 0 && url.slice(mark) === '?beta=true' };
   }
   checkTarget(url, path, mark);
   if (path.startsWith(ID_PREFIX) && path.length > ID_PREFIX.length) {
     const id = modelId(path.slice(ID_PREFIX.length));
-    return { route: forMethod(FIXED.get(`${ID_PREFIX}{id}`)!, method), id };
+    return { route: forMethod(FIXED.get(`${ID_PREFIX}{id}`)!, method), id, isBeta: false };
   }
   throw new GatewayError('not_found', `There is no ${path.slice(0, 128)} here.`, {
     hint: `Routes: ${ROUTES.map((route) => `${route.method} ${route.path}`).join(', ')}.`,

@@ -37,7 +37,9 @@ const relay = () => {
     abort: () => calls.push('abort'),
   };
   let sink!: AnswerSink;
-  const answer = { status: 200, headers: {}, stream: true, flow, deliver: (to: AnswerSink) => (sink = to) };
+  const candidate = { model: 'm', wire: 'chat.completions', translation: null, maxOutputTokens: 100 };
+  const deliver = (to: AnswerSink): AnswerSink => (sink = to);
+  const answer = { status: 200, headers: {}, stream: true, candidate, flow, deliver };
   const gateway = { limits: { responseBytes: 1_000_000 } } as unknown as Gateway;
   const call = callOf('chat.completions', { model: 'm', stream: true, messages: [{ role: 'user', content: 'Hi' }] });
   const x = new Exchange(newIds(), '');
