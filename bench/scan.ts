@@ -3,6 +3,7 @@ import { openaiChat } from '../gateway/protocol/openai-chat.ts';
 import type { Call } from '../gateway/protocol/protocol.ts';
 import { splice } from '../gateway/protocol/splice.ts';
 import { createSseSplitter } from '../gateway/protocol/sse.ts';
+import { servedEndpoints } from '../gateway/protocol/translations.ts';
 import { createDetector } from '../gateway/redact/detect.ts';
 import type { Detector } from '../gateway/redact/redactor.ts';
 import { newestUserText, readSignals } from '../gateway/signals.ts';
@@ -78,6 +79,7 @@ const HEAD = {
 };
 const UPSTREAM: Input['upstreams'][string] = {
   dialects: ['openai'],
+  endpoints: servedEndpoints(['chat.completions', 'responses', 'completions', 'embeddings']),
   third_party: true,
   state: 'up',
   error_rate: 0,

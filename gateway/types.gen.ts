@@ -1694,7 +1694,7 @@ export interface Scenario {
      */
     time?: string;
     /**
-     * Differences from the default, in which openai, mistral and local speak openai, anthropic speaks anthropic, all are up, and all but local are third parties. null: not configured.
+     * Differences from the default, in which openai, anthropic, mistral and local speak what providers of these names do, all are up, and all but local are third parties. null: not configured.
      */
     upstreams?: {
       [k: string]: null | {
@@ -1704,6 +1704,14 @@ export interface Scenario {
          * @maxItems 4
          */
         dialects?: ('openai' | 'anthropic')[];
+        /**
+         * The operations it speaks itself, as in a config; what is translated into them follows.
+         *
+         * @minItems 1
+         */
+        endpoints?: (
+          'chat.completions' | 'responses' | 'completions' | 'embeddings' | 'messages' | 'messages.count_tokens'
+        )[];
         /**
          * Whether content that goes there leaves the operator's hands.
          */

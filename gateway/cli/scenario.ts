@@ -1,9 +1,9 @@
 import { isGatewayError } from '../errors.ts';
 import type { Policy } from '../policy/policy.ts';
-import type { Endpoint } from '../protocol/protocol.ts';
+import type { Endpoint, UpstreamKind } from '../protocol/protocol.ts';
+import { servedEndpoints } from '../protocol/translations.ts';
 import { createDetector } from '../redact/detect.ts';
 import { createVaults } from '../redact/vault.ts';
-import { servedEndpoints } from '../protocol/translations.ts';
 import { candidatesOf } from '../stages/candidates.ts';
 import { type DescribedHead, describe, describeBodiless, type Facts } from '../stages/describe.ts';
 import { mask } from '../stages/mask.ts';
@@ -61,7 +61,8 @@ const outcomeOf = (scenario: Scenario, policy: Policy): Outcome => {
 const decideScenario = ({ given, request }: Scenario, policy: Policy): Outcome => {
   const time = Date.parse(given.time ?? '2026-11-24T09:00:00.000Z');
   const upstreams = upstreamsOf(given.upstreams ?? {});
-  const facts: Facts = { now: () => time, upstreams: () => upstreams, spend: () => spendOf(given.spend ?? [], time) };
+  const told = Object.fromEntries([...upstreams].map(([name, { facts }]) => [name, facts]));
+  const facts: Facts = { now: () => time, upstreams: () => told, spend: () => spendOf(given.spend ?? [], time) };
   const head: DescribedHead = {
     requestId: 'req_scenario',
     sourceIp: '192.0.2.1',
@@ -112,24 +113,32 @@ const NOBODY: Input['caller'] = {
   claims: {},
 };
 
-/** What the gateway says of an upstream that the sandbox stands in for. */
-const sandboxFacts = (name: string): Input['upstreams'][string] => {
-  const { dialects, endpoints, thirdParty } = endpointOf({ name, kind: 'sandbox', base_url: 'http://127.0.0.1:1/v1' });
-  const served = servedEndpoints(endpoints);
-  return { dialects: [...dialects], endpoints: served, third_party: thirdParty, state: 'up', error_rate: 0, p50_ms: 300 };
+const UPSTREAMS = ['openai', 'anthropic', 'mistral', 'local'];
+
+type UpstreamChanges = NonNullable<Scenario['given']['upstreams']>;
+
+/** An upstream of a scenario: what policies are told of it, and what it speaks itself. */
+interface ScenarioUpstream {
+  facts: Input['upstreams'][string];
+  endpoints: readonly Endpoint[];
+}
+
+const upstreamsOf = (changes: UpstreamChanges): ReadonlyMap<string, ScenarioUpstream> => {
+  const names = new Set([...UPSTREAMS, ...Object.keys(changes)].filter((name) => changes[name] !== null));
+  return new Map([...names].map((name) => [name, upstreamOf(name, changes[name] ?? {})]));
 };
 
-const DEFAULT_UPSTREAMS: Input['upstreams'] = Object.fromEntries(
-  ['openai', 'anthropic', 'mistral', 'local'].map((name) => [name, sandboxFacts(name)]),
-);
-
-const upstreamsOf = (changes: NonNullable<Scenario['given']['upstreams']>): Input['upstreams'] => {
-  const upstreams = { ...DEFAULT_UPSTREAMS };
-  for (const [name, change] of Object.entries(changes)) {
-    if (change === null) delete upstreams[name];
-    else upstreams[name] = { ...(upstreams[name] ?? sandboxFacts(name)), ...change };
-  }
-  return upstreams;
+/** As the sandbox stands in for a provider of that name, with changes. */
+const upstreamOf = (name: string, { endpoints: spoken, ...changes }: NonNullable<UpstreamChanges[string]>) => {
+  const { dialects, endpoints, thirdParty } = endpointOf({
+    name,
+    kind: 'sandbox',
+    base_url: 'http://127.0.0.1:1/v1', // nothing is sent
+    ...(spoken ? { endpoints: spoken } : {}),
+  });
+  const health = { state: 'up' as const, error_rate: 0, p50_ms: 300 };
+  const served = { dialects: [...dialects], endpoints: servedEndpoints(endpoints), third_party: thirdParty };
+  return { facts: { ...served, ...health, ...changes }, endpoints };
 };
 
 const spendOf = (given: NonNullable<Scenario['given']['spend']>, time: number): Input['spend'] => {
@@ -138,13 +147,15 @@ const spendOf = (given: NonNullable<Scenario['given']['spend']>, time: number): 
 };
 
 /** Upstreams that are only asked what they speak. */
-const fakeUpstreams = (upstreams: Input['upstreams']): ReadonlyMap<string, Upstream> =>
+const fakeUpstreams = (upstreams: ReadonlyMap<string, ScenarioUpstream>): ReadonlyMap<string, Upstream> =>
   new Map(
-    Object.entries(upstreams).map(([name, { dialects }]) => [
+    [...upstreams].map(([name, { facts, endpoints }]) => [
       name,
-      { name, kind: dialects[0] === 'anthropic' ? 'anthropic' : 'openai', dialects } as unknown as Upstream,
+      { name, kind: KINDS[name] ?? 'openai_compatible', dialects: facts.dialects, endpoints } as unknown as Upstream,
     ]),
   );
+
+const KINDS: Readonly<Record<string, UpstreamKind>> = { openai: 'openai', anthropic: 'anthropic', mistral: 'mistral' };
 
 const compare = (expect: Scenario['expect'], outcome: Outcome): Difference[] => {
   const differences: Difference[] = [];

@@ -1,3 +1,4 @@
+import { servedEndpoints } from '../protocol/translations.ts';
 import type { Input } from '../types.gen.ts';
 
 const COUNT = 96;
@@ -100,13 +101,18 @@ const warmupInput = (n: number, choice: Choice): Input => {
 const tableOf = (value: unknown): Readonly<Record<string, unknown>> =>
   typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
 
+const isAnthropic = (name: string): boolean => name.startsWith('anthropic');
+const ANTHROPIC_SERVES = servedEndpoints(['messages', 'messages.count_tokens']);
+const OPENAI_SERVES = servedEndpoints(['chat.completions', 'responses', 'completions', 'embeddings']);
+
 const upstreamsIn = (models: unknown): Input['upstreams'] => {
   const names = new Set<string>();
   for (const model of Object.values(tableOf(models))) {
     for (const name of Object.keys(tableOf(tableOf(model).upstreams))) names.add(name);
   }
   const upstream = (name: string): Input['upstreams'][string] => ({
-    dialects: [name.startsWith('anthropic') ? 'anthropic' : 'openai'],
+    dialects: [isAnthropic(name) ? 'anthropic' : 'openai'],
+    endpoints: isAnthropic(name) ? ANTHROPIC_SERVES : OPENAI_SERVES,
     third_party: true,
     state: 'up',
     error_rate: 0,

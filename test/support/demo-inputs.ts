@@ -1,11 +1,12 @@
 import type { Input } from '../../gateway/types.gen.ts';
 import { input } from './policy-fixture.ts';
+import { upstreamFacts } from './upstream-facts.ts';
 
 const UPSTREAMS: Input['upstreams'] = {
-  openai: { dialects: ['openai'], third_party: true, state: 'up', error_rate: 0, p50_ms: 300 },
-  anthropic: { dialects: ['anthropic'], third_party: true, state: 'up', error_rate: 0.01, p50_ms: 400 },
-  mistral: { dialects: ['openai'], third_party: true, state: 'degraded', error_rate: 0.2, p50_ms: 900 },
-  local: { dialects: ['openai'], third_party: false, state: 'up', error_rate: 0, p50_ms: 80 },
+  openai: upstreamFacts('openai'),
+  anthropic: upstreamFacts('anthropic', { error_rate: 0.01, p50_ms: 400 }),
+  mistral: upstreamFacts('mistral', { state: 'degraded', error_rate: 0.2, p50_ms: 900 }),
+  local: upstreamFacts('local', { p50_ms: 80 }),
 };
 
 const student = { id: 'key_s', org: 'demo-university', team: 'cs101', user: 'ada', roles: ['student'] };

@@ -8,6 +8,7 @@ import { requireCompiler } from '../../gateway/policy/compiler.ts';
 import { packFiles, signAndPack } from '../../gateway/policy/pack.ts';
 import { SCOPE } from '../../gateway/policy/signature.ts';
 import type { Input } from '../../gateway/types.gen.ts';
+import { upstreamFacts } from './upstream-facts.ts';
 
 /** A folder of its own that is gone after `use`. */
 export const withFolder = async <T>(use: (folder: string) => Promise<T>): Promise<T> => {
@@ -155,6 +156,6 @@ export const input = (
     uninspected: [],
   },
   spend: [],
-  upstreams: { openai: { dialects: ['openai'], third_party: true, state: 'up', error_rate: 0, p50_ms: 100 } },
+  upstreams: { openai: upstreamFacts('openai', { p50_ms: 100 }) },
   bucket: { request: 1, user: 2, session: 3, org: 4 },
 });

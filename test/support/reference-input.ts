@@ -1,4 +1,5 @@
 import type { Input } from '../../gateway/types.gen.ts';
+import { upstreamFacts } from './upstream-facts.ts';
 
 type Changes<T> = T extends readonly unknown[] ? T : T extends object ? { [K in keyof T]?: Changes<T[K]> } : T;
 
@@ -71,10 +72,10 @@ export const student: Input = {
     age_ms: 12,
   })),
   upstreams: {
-    openai: { dialects: ['openai'], third_party: true, state: 'up', error_rate: 0, p50_ms: 412 },
-    anthropic: { dialects: ['anthropic'], third_party: true, state: 'up', error_rate: 0, p50_ms: 520 },
-    mistral: { dialects: ['openai'], third_party: true, state: 'up', error_rate: 0, p50_ms: 300 },
-    local: { dialects: ['openai'], third_party: false, state: 'up', error_rate: 0, p50_ms: 120 },
+    openai: upstreamFacts('openai', { p50_ms: 412 }),
+    anthropic: upstreamFacts('anthropic', { p50_ms: 520 }),
+    mistral: upstreamFacts('mistral', { p50_ms: 300 }),
+    local: upstreamFacts('local', { p50_ms: 120 }),
   },
   bucket: { request: 1234, user: 4321, session: 77, org: 9 },
 };

@@ -26,13 +26,23 @@ student := {
 	},
 	"spend": [],
 	"upstreams": {
-		"openai": {"dialects": ["openai"], "third_party": true, "state": "up", "error_rate": 0, "p50_ms": 400},
-		"anthropic": {"dialects": ["anthropic"], "third_party": true, "state": "up", "error_rate": 0, "p50_ms": 400},
-		"mistral": {"dialects": ["openai"], "third_party": true, "state": "up", "error_rate": 0, "p50_ms": 400},
-		"local": {"dialects": ["openai"], "third_party": false, "state": "up", "error_rate": 0, "p50_ms": 100},
+		"openai": upstream("openai", openai_serves),
+		"anthropic": upstream("anthropic", chat_family),
+		"mistral": upstream("openai", array.concat(chat_family, ["embeddings"])),
+		"local": object.union(upstream("openai", openai_serves), {"third_party": false}),
 	},
 	"bucket": {"request": 1, "user": 2, "session": 3, "org": 4},
 }
+
+# What the gateway says of an upstream: it can be asked for what it speaks, and for what is translated into that.
+upstream(dialect, endpoints) := {
+	"dialects": [dialect], "endpoints": endpoints, "third_party": true,
+	"state": "up", "error_rate": 0, "p50_ms": 400,
+}
+
+chat_family := ["chat.completions", "responses", "messages", "messages.count_tokens"]
+
+openai_serves := array.concat(chat_family, ["completions", "embeddings"])
 
 teacher := request({"caller": {"user": "tina", "roles": ["teacher"]}})
 

@@ -125,7 +125,9 @@ suite('describe', () => {
   test('facts of the gateway that break the schema are its own fault', () => {
     const facts = {
       upstreams: () =>
-        ({ x: { dialects: [], third_party: true, state: 'up', error_rate: 2, p50_ms: 1 } }) as Input['upstreams'],
+        ({
+          x: { dialects: [], endpoints: [], third_party: true, state: 'up', error_rate: 2, p50_ms: 1 },
+        }) as Input['upstreams'],
     };
     expect(failure({}, { facts })).toMatchObject({ code: 'internal_error', status: 500 });
   });
