@@ -58,16 +58,20 @@ export const anthropicStreamUsage = (): StreamUsage => {
       if (event.type === 'message_start' && isObject(event.message) && isObject(event.message.usage)) {
         usage = { ...event.message.usage };
       } else if (event.type === 'message_delta' && isObject(event.usage)) {
-        usage ??= {};
-        for (const [key, value] of Object.entries(event.usage)) if (value !== null) usage[key] = value;
-        // A total that changed without its parts: the parts are no longer its own.
-        if ('cache_creation_input_tokens' in event.usage && !('cache_creation' in event.usage)) {
-          keepParts(usage);
-        }
+        usage = usageSoFar(usage, event.usage);
       }
     },
     result: () => (usage ? classes(usage) : null),
   };
+};
+
+/** The usage of a stream after a `message_delta` that says `said`: each field counts as it was said last. */
+export const usageSoFar = (usage: Json | null, said: Json): Json => {
+  const sum: Json = usage ?? {};
+  for (const [key, value] of Object.entries(said)) if (value !== null) sum[key] = value;
+  // A total that changed without its parts: the parts are no longer its own.
+  if ('cache_creation_input_tokens' in said && !('cache_creation' in said)) keepParts(sum);
+  return sum;
 };
 
 /** Drops the split of written tokens where it adds up to more than their total. */

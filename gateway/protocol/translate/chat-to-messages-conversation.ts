@@ -1,0 +1,212 @@
+import { GatewayError } from '../../errors.ts';
+import { arrayField, invalidField, isObject, type Json } from '../fields.ts';
+import { cannotSay, objectAt, objectOf, onlyKnown, stringAt } from './chat-to-messages-fields.ts';
+import {
+  blocksOf,
+  cacheControlOf,
+  markCache,
+  TEXT_AND_REFUSAL,
+  TEXT_ONLY,
+  USER_PARTS,
+} from './chat-to-messages-parts.ts';
+import { CUSTOM_INPUT } from './chat-to-messages-tools.ts';
+import { reasoningBlocks } from './reasoning-details.ts';
+
+interface Turn {
+  readonly role: 'user' | 'assistant' | 'system';
+  readonly content: Json[];
+}
+
+/** A conversation as Anthropic takes it. */
+export interface Conversation {
+  readonly system: readonly Json[];
+  readonly messages: readonly Turn[];
+}
+
+/**
+ * The messages of a chat as turns: those of one role in a row are one turn, and the results of tools open the user's.
+ * Throws GatewayError `invalid_field` for what cannot be said.
+ */
+export const conversationOf = (messages: readonly unknown[], takesLaterSystem: boolean): Conversation => {
+  const turns = new Turns(takesLaterSystem);
+  for (let index = 0; index < messages.length; index++) turns.add(messages[index], `messages[${index}]`);
+  turns.end(`messages[${messages.length - 1}]`);
+  return turns;
+};
+
+const COMMON = ['role', 'content', 'name', 'cache_control'];
+const MEMBERS: Readonly<Record<string, ReadonlySet<string>>> = {
+  system: new Set(COMMON),
+  developer: new Set(COMMON),
+  user: new Set(COMMON),
+  tool: new Set([...COMMON, 'tool_call_id']),
+  function: new Set(COMMON),
+  // What an answer has and callers send back: annotations, the parsed form (OpenAI's SDKs) and unsigned reasoning are
+  // left out.
+  assistant: new Set([
+    ...COMMON,
+    ...['refusal', 'tool_calls', 'function_call', 'annotations', 'parsed'],
+    ...['reasoning_details', 'reasoning_content', 'reasoning'],
+  ]),
+};
+
+class Turns implements Conversation {
+  readonly system: Json[] = [];
+  readonly messages: Turn[] = [];
+  readonly #takesLaterSystem: boolean;
+  /** System blocks that wait for the end of the user's turn, and the last message that said one. */
+  #later: Json[] = [];
+  #laterParam = '';
+  /** Calls without a result yet: the caller's id and ours. */
+  readonly #open = new Map<string, string>();
+  readonly #ids = new Set<string>();
+
+  constructor(takesLaterSystem: boolean) {
+    this.#takesLaterSystem = takesLaterSystem;
+  }
+
+  add(message: unknown, param: string): void {
+    if (!isObject(message)) throw invalidField(param, 'an object');
+    const { role } = message;
+    const members = typeof role === 'string' && Object.hasOwn(MEMBERS, role) ? MEMBERS[role] : undefined;
+    if (!members) throw invalidField(`${param}.role`, `one of ${Object.keys(MEMBERS).join(', ')}`);
+    onlyKnown(message, members, param);
+    if (role === 'system' || role === 'developer') this.#system(message, param);
+    else if (role === 'tool') this.#result(message, stringAt(message, 'tool_call_id', param), param);
+    else if (role === 'function') this.#result(message, FUNCTION_KEY + stringAt(message, 'name', param), param);
+    else {
+      this.#allAnswered(param);
+      if (role === 'user')
+        this.#say('user', marked(blocksOf(message.content, USER_PARTS, `${param}.content`), message, param));
+      else this.#assistant(message, param);
+    }
+  }
+
+  end(param: string): void {
+    this.#allAnswered(param);
+    this.#placeLater();
+    if (this.messages.length === 0) throw cannotSay('messages', 'it needs a message of a user that says something');
+  }
+
+  /** Before the conversation: the system prompt. Later: where the user's turn ends, if the model takes it there. */
+  #system(message: Json, param: string): void {
+    const blocks = marked(blocksOf(message.content, TEXT_ONLY, `${param}.content`), message, param);
+    if (this.messages.length === 0 || !this.#takesLaterSystem) {
+      this.system.push(...blocks);
+      return;
+    }
+    this.#later.push(...blocks);
+    this.#laterParam = param;
+  }
+
+  #placeLater(): void {
+    if (this.#later.length === 0) return;
+    if (this.messages.at(-1)?.role !== 'user') {
+      throw cannotSay(this.#laterParam, 'a later system message stands behind a message of a user');
+    }
+    this.messages.push({ role: 'system', content: this.#later });
+    this.#later = [];
+  }
+
+  #say(role: 'user' | 'assistant', blocks: readonly Json[]): void {
+    if (blocks.length === 0) return;
+    if (role === 'assistant') this.#placeLater();
+    const last = this.messages.at(-1);
+    if (last?.role === role) last.content.push(...blocks);
+    else this.messages.push({ role, content: [...blocks] });
+  }
+
+  #assistant(message: Json, param: string): void {
+    const blocks = reasoningBlocks(message.reasoning_details, `${param}.reasoning_details`);
+    const texts = blocksOf(message.content, TEXT_AND_REFUSAL, `${param}.content`);
+    texts.push(...blocksOf(message.refusal, TEXT_ONLY, `${param}.refusal`));
+    blocks.push(...marked(texts, message, param));
+    const calls = arrayField(message, 'tool_calls', `${param}.tool_calls`);
+    for (let index = 0; index < calls.length; index++) {
+      blocks.push(this.#call(calls[index], `${param}.tool_calls[${index}]`));
+    }
+    const call = message.function_call ?? undefined;
+    if (call !== undefined) {
+      if (!isObject(call)) throw invalidField(`${param}.function_call`, 'an object');
+      const name = stringAt(call, 'name', `${param}.function_call`);
+      blocks.push(this.#use(FUNCTION_KEY + name, name, inputOf(call, `${param}.function_call`), param));
+    }
+    this.#say('assistant', blocks);
+  }
+
+  #call(call: unknown, param: string): Json {
+    if (!isObject(call)) throw invalidField(param, 'an object');
+    onlyKnown(call, CALL, param);
+    const key = stringAt(call, 'id', param);
+    const type = call.type ?? 'function';
+    if (type === 'custom') {
+      const custom = objectAt(call, 'custom', param);
+      const input = { [CUSTOM_INPUT]: stringAt(custom, 'input', `${param}.custom`) };
+      return this.#use(key, stringAt(custom, 'name', `${param}.custom`), input, `${param}.id`);
+    }
+    if (type !== 'function') throw invalidField(`${param}.type`, 'function or custom');
+    const named = objectAt(call, 'function', param);
+    const name = stringAt(named, 'name', `${param}.function`);
+    return this.#use(key, name, inputOf(named, `${param}.function`), `${param}.id`);
+  }
+
+  /** Opens a call under an id that Anthropic takes: of its own letters, and once in a conversation. */
+  #use(key: string, name: string, input: Json, param: string): Json {
+    if (this.#open.has(key)) throw cannotSay(param, 'two calls of one message have the same id');
+    const plain = key.replace(/[^A-Za-z0-9_-]/g, '_');
+    let id = plain === '' ? '_' : plain;
+    for (let count = 2; this.#ids.has(id); count++) id = `${plain}_${count}`;
+    this.#ids.add(id);
+    this.#open.set(key, id);
+    return { type: 'tool_use', id, name, input };
+  }
+
+  #result(message: Json, key: string, param: string): void {
+    const id = this.#open.get(key);
+    if (id === undefined) {
+      throw new GatewayError(
+        'invalid_field',
+        `Invalid value for '${param}': it is not the first answer to a call of the assistant's message before it.`,
+        { param: message.role === 'tool' ? `${param}.tool_call_id` : `${param}.name` },
+      );
+    }
+    this.#open.delete(key);
+    const { content } = message;
+    const said = typeof content === 'string' ? content : blocksOf(content, USER_PARTS, `${param}.content`);
+    const control = cacheControlOf(message, param);
+    this.#say('user', [
+      {
+        type: 'tool_result',
+        tool_use_id: id,
+        ...(said.length === 0 ? {} : { content: said }),
+        ...(control ? { cache_control: control } : {}),
+      },
+    ]);
+  }
+
+  #allAnswered(param: string): void {
+    if (this.#open.size === 0) return;
+    const ids = [...this.#open.keys()].map((key) => key.replace(FUNCTION_KEY, ''));
+    throw new GatewayError(
+      'invalid_field',
+      `An assistant message with tool calls must be followed by a tool message for each: ${ids.join(', ')} has none.`,
+      { param },
+    );
+  }
+}
+
+const CALL: ReadonlySet<string> = new Set(['id', 'type', 'function', 'custom', 'index']);
+
+/** The older form of a call has no id: its name is one, kept apart from ids. */
+const FUNCTION_KEY = '\u0000';
+
+const marked = (blocks: Json[], message: Json, param: string): Json[] => {
+  markCache(blocks, message, param);
+  return blocks;
+};
+
+/** What a call's `arguments` say. A model that calls a function without parameters may write nothing. */
+const inputOf = (call: Json, param: string): Json => {
+  const text = stringAt(call, 'arguments', param);
+  return text.trim() === '' ? {} : objectOf(text, `${param}.arguments`);
+};
