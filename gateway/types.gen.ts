@@ -820,6 +820,12 @@ export type ContentRef = {
    * sha256 of the encrypted frame (the random key and nonce are its salt).
    */
   sha256: string;
+  /**
+   * The frames that follow, in order, when a long content was written in pieces; absent when it is one frame.
+   *
+   * @minItems 1
+   */
+  parts?: ContentFrame[];
 } | null;
 
 /**
@@ -871,6 +877,27 @@ export interface BundleRef {
    * Its revision.
    */
   revision: string;
+}
+/**
+ * One encrypted piece of a content.
+ */
+export interface ContentFrame {
+  /**
+   * Name of the content segment.
+   */
+  segment: string;
+  /**
+   * Byte offset of the frame in the segment.
+   */
+  offset: number;
+  /**
+   * Size of the encrypted frame.
+   */
+  bytes: number;
+  /**
+   * sha256 of the encrypted frame.
+   */
+  sha256: string;
 }
 /**
  * How a request ended.

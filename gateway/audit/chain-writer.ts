@@ -1,13 +1,15 @@
 import { rm } from 'node:fs/promises';
-import { GatewayError } from '../errors.ts';
-import type { AuditRecord, ContentRef } from '../types.gen.ts';
+import type { GatewayError } from '../errors.ts';
+import type { AuditRecord, ContentFrame, ContentRef } from '../types.gen.ts';
 import type { AuditContent } from './audit-log.ts';
+import { contentRef } from './content-frames.ts';
 import type { ContentStore } from './content-store.ts';
 import type { AppendFile, AuditDisk } from './disk.ts';
 import { type ChainEnd, Group } from './group.ts';
 import { type AuditLayout, segmentPath } from './layout.ts';
 import { MAX_GROUP_RECORDS } from './recover.ts';
 import { openingRecord, type RecordPlace } from './segment-opening.ts';
+import { refusalOf, unavailable } from './unavailable.ts';
 
 /** What a chain writer starts from. */
 export interface ChainWriterOptions {
@@ -68,15 +70,15 @@ export class ChainWriter {
     return this.#durable;
   }
 
-  /** See AuditLog.append. */
-  append(record: AuditRecord, content?: AuditContent): Promise<ContentRef> {
+  /** See AuditLog.append. `pieces` of the content are durable already and come before its chunks. */
+  append(record: AuditRecord, content?: AuditContent, pieces: readonly ContentFrame[] = []): Promise<ContentRef> {
     return new Promise((resolve, reject) => {
       if (this.#isClosed) return reject(unavailable('the audit log is closed'));
       if (this.#isStalled) return reject(unavailable('the audit disk does not answer'));
       if (this.#waitingBytes > MAX_WAITING_BYTES) return reject(unavailable('the audit disk is too slow'));
       try {
         const group = this.#groupForNext();
-        const ref = this.#add(group, record, content);
+        const ref = this.#add(group, record, content, pieces);
         this.#waitingBytes += group.takeNewBytes();
         group.waiters.push({ ref, resolve, reject });
       } catch (error) {
@@ -94,12 +96,19 @@ export class ChainWriter {
     this.#file = undefined;
   }
 
-  #add(group: Group, record: AuditRecord, content: AuditContent | undefined): ContentRef {
-    const segment = content && this.#options.contents.segmentFor(content.retentionDays, this.#options.now());
-    const sealed = content && segment?.seal(content);
+  #add(
+    group: Group,
+    record: AuditRecord,
+    content: AuditContent | undefined,
+    pieces: readonly ContentFrame[],
+  ): ContentRef {
+    const hasRest = content !== undefined && (pieces.length === 0 || content.chunks.length > 0);
+    const segment = hasRest ? this.#options.contents.segmentFor(content.retentionDays, this.#options.now()) : undefined;
+    const sealed = hasRest ? segment?.seal(content.chunks) : undefined;
     // Placed before the record is encoded: a content without its record is only unused bytes, the reverse is a loss.
     if (segment && sealed) group.addContent(segment, sealed.frame);
-    const ref = sealed?.ref ?? null;
+    const last = sealed?.ref ?? null;
+    const ref = pieces.length === 0 ? last : contentRef(last ? [...pieces, last] : pieces);
     const offset = group.add(JSON.stringify(ref ? { ...record, content: ref } : record));
     this.#tail = group.end;
     if (record.kind === 'intent') this.#change(group, record.id, { segment: group.segment, offset });
@@ -187,7 +196,7 @@ export class ChainWriter {
     this.#isHealthy = false;
     this.#isStalled = false;
     this.#isDirty = true;
-    this.#drop([group, ...this.#queue.splice(0)], unavailable(reasonOf(cause), cause));
+    this.#drop([group, ...this.#queue.splice(0)], unavailable(refusalOf(cause, 'the record'), cause));
     this.#tail = this.#durable;
     // What the content segments hold behind their last durable frame is unknown, so they are not gone on with.
     await this.#options.contents.close().catch(() => {});
@@ -239,13 +248,3 @@ export class ChainWriter {
     this.#isDirty = false;
   }
 }
-
-const unavailable = (message: string, cause?: unknown): GatewayError =>
-  new GatewayError('audit_unavailable', message, { cause });
-
-const reasonOf = (cause: unknown): string => {
-  const code = (cause as { code?: unknown } | null)?.code;
-  return code === 'ENOSPC'
-    ? 'the audit disk is full'
-    : `the audit disk refused the record${code ? ` (${String(code)})` : ''}`;
-};

@@ -1,5 +1,6 @@
-import type { AuditRecord } from '../types.gen.ts';
-import { type Content, ContentReader, type ContentState, readKey } from './content.ts';
+import type { AuditRecord, ContentFrame } from '../types.gen.ts';
+import { ContentReader, type ContentState, readKey } from './content.ts';
+import { framesOf } from './content-frames.ts';
 import type { BadRecord } from './corruption.ts';
 import { CONTENT_ERASED, readOrders } from './erase.ts';
 import { type AuditLayout, parseContentName } from './layout.ts';
@@ -18,12 +19,23 @@ export interface ContentCounts {
   readonly lost: number;
 }
 
+/** A content of which at least one frame is not there, or not as it was. */
 interface Gone {
   readonly position: AuditPosition;
   readonly id: string | null;
-  readonly content: Content;
+  readonly frames: readonly GoneFrame[];
+  /** Whether other frames of it have expired. */
+  readonly isExpired: boolean;
+}
+
+interface GoneFrame {
+  readonly frame: ContentFrame;
   readonly state: Exclude<ContentState, 'kept'>;
 }
+
+/** What explains that a frame is gone. Of several, a content in pieces counts as the first in this order. */
+const EXPLANATIONS = ['erased', 'expired', 'lost', 'kept'] as const;
+type Explanation = (typeof EXPLANATIONS)[number];
 
 /**
  * Checks every content against the hash in its record. Why one is gone, only later records tell: those are settled at
@@ -75,16 +87,20 @@ export class ContentAudit {
       return;
     }
     if (record.kind === 'suppressed' || !record.content) return;
-    const { content, id } = record;
-    if ((parseContentName(content.segment)?.expiresAt ?? Number.POSITIVE_INFINITY) <= this.#now) {
-      this.#expiredSegments.add(content.segment);
-      this.#counts.expired += 1;
-      return;
+    const frames: GoneFrame[] = [];
+    let isExpired = false;
+    for (const frame of framesOf(record.content)) {
+      if ((parseContentName(frame.segment)?.expiresAt ?? Number.POSITIVE_INFINITY) <= this.#now) {
+        this.#expiredSegments.add(frame.segment);
+        isExpired = true;
+        continue;
+      }
+      const { state } = await this.#reader.read(frame);
+      if (state !== 'kept') frames.push({ frame, state });
+      else if (!(await this.#keyExists(frame.segment))) frames.push({ frame, state: 'missing' });
     }
-    const { state } = await this.#reader.read(content);
-    if (state !== 'kept') this.#gone.push({ position, id, content, state });
-    else if (!(await this.#keyExists(content.segment))) this.#gone.push({ position, id, content, state: 'missing' });
-    else this.#counts.kept += 1;
+    if (frames.length > 0) this.#gone.push({ position, id: record.id, frames, isExpired });
+    else this.#counts[isExpired ? 'expired' : 'kept'] += 1;
   }
 
   /** Takes the erasures that the log's writer has not recorded yet; it may record them while the log is walked. */
@@ -98,27 +114,38 @@ export class ContentAudit {
   async problems(): Promise<BadRecord[]> {
     await this.readOrders();
     const problems: BadRecord[] = [];
-    for (const gone of this.#gone) {
-      const { position, id, content } = gone;
-      const key = keyOf(content);
-      if (this.#erasedFrames.has(key)) {
-        this.#counts.erased += 1;
-        if (id !== null) this.#erasedIds.add(id);
-      } else if (this.#expiredSegments.has(content.segment)) this.#counts.expired += 1;
-      else if (this.#lostFrames.has(key)) this.#counts.lost += 1;
-      else if (await this.#arrivesLate(gone)) this.#counts.kept += 1;
-      else {
-        const { segment, offset, index } = position;
-        problems.push({ segment, offset, index, id, reason: REASONS[gone.state] });
+    for (const { position, id, frames, isExpired } of this.#gone) {
+      const explanations = new Set<Explanation>(isExpired ? ['expired'] : []);
+      let unexplained: GoneFrame | undefined;
+      for (const frame of frames) {
+        const explanation = await this.#explain(frame);
+        if (explanation) explanations.add(explanation);
+        else unexplained ??= frame;
       }
+      if (unexplained) {
+        const { segment, offset, index } = position;
+        problems.push({ segment, offset, index, id, reason: REASONS[unexplained.state] });
+        continue;
+      }
+      const counted = EXPLANATIONS.find((explanation) => explanations.has(explanation)) ?? 'kept';
+      this.#counts[counted] += 1;
+      if (counted === 'erased' && id !== null) this.#erasedIds.add(id);
     }
     return problems;
   }
 
+  async #explain(gone: GoneFrame): Promise<Explanation | undefined> {
+    const key = keyOf(gone.frame);
+    if (this.#erasedFrames.has(key)) return 'erased';
+    if (this.#expiredSegments.has(gone.frame.segment)) return 'expired';
+    if (this.#lostFrames.has(key)) return 'lost';
+    return (await this.#arrivesLate(gone)) ? 'kept' : undefined;
+  }
+
   /** A running gateway writes content and record side by side: the record may have been read first. */
-  async #arrivesLate({ content, state }: Gone): Promise<boolean> {
-    if (state === 'erased' || !(await this.#keyExists(content.segment))) return false;
-    return (await this.#reader.read(content)).state === 'kept';
+  async #arrivesLate({ frame, state }: GoneFrame): Promise<boolean> {
+    if (state === 'erased' || !(await this.#keyExists(frame.segment))) return false;
+    return (await this.#reader.read(frame)).state === 'kept';
   }
 
   close(): Promise<void> {
@@ -135,7 +162,7 @@ export class ContentAudit {
   }
 }
 
-const REASONS: Record<Gone['state'], string> = {
+const REASONS: Record<GoneFrame['state'], string> = {
   erased: 'its content was overwritten, and no record tells of an erasure',
   missing: 'its content or the key to it is missing, and its retention is not over',
   changed: 'its content was changed',

@@ -1,6 +1,5 @@
 import { createCipheriv, hash, randomBytes, randomFillSync } from 'node:crypto';
-import type { ContentRef } from '../types.gen.ts';
-import type { AuditContent } from './audit-log.ts';
+import type { ContentFrame } from '../types.gen.ts';
 import type { AppendFile, AuditDisk } from './disk.ts';
 import { type AuditLayout, contentName, contentPath, keyPath, listFolder, parseContentName } from './layout.ts';
 
@@ -30,6 +29,7 @@ export class ContentSegment {
   readonly #cipher = createCipheriv('aes-256-ctr', this.#secret, counterAt(0));
   #file: AppendFile | undefined;
   #bytes = 0;
+  #writtenBytes = 0;
   #durableBytes = 0;
 
   constructor(name: string, layout: AuditLayout, disk: AuditDisk) {
@@ -42,9 +42,9 @@ export class ContentSegment {
    * Encrypts content into the next frame: salt and content, AES-256-CTR at the frame's offset. What makes a change
    * known is the frame's hash in the chain. One cipher a segment: making one costs more than encrypting a prompt.
    */
-  seal(content: AuditContent): { ref: NonNullable<ContentRef>; frame: Buffer } {
+  seal(chunks: readonly Uint8Array[]): { ref: ContentFrame; frame: Buffer } {
     // In one piece: a call of the cipher costs more than the copy of a stream's chunk.
-    const frame = this.#cipher.update(Buffer.concat([nextSalt(), ...content.chunks]));
+    const frame = this.#cipher.update(Buffer.concat([nextSalt(), ...chunks]));
     const ref = { segment: this.name, offset: this.#bytes, bytes: frame.length, sha256: hash('sha256', frame) };
     this.#bytes += frame.length;
     return { ref, frame };
@@ -55,11 +55,28 @@ export class ContentSegment {
   }
 
   /** Makes sealed frames durable; the key and its name are durable before the first. */
-  async write(parts: readonly Buffer[]): Promise<void> {
+  async write(frames: readonly Buffer[]): Promise<void> {
+    await this.append(frames);
+    await this.sync();
+  }
+
+  /** Writes sealed frames, all of them in the order of their sealing. One call at a time. */
+  async append(frames: readonly Buffer[]): Promise<void> {
     this.#file ??= await this.#create();
-    await this.#file.append(parts);
-    await this.#file.sync();
-    for (const part of parts) this.#durableBytes += part.length;
+    await this.#file.append(frames);
+    for (const frame of frames) this.#writtenBytes += frame.length;
+  }
+
+  /** Makes what was written durable. */
+  async sync(): Promise<void> {
+    const written = this.#writtenBytes;
+    await this.#file?.sync();
+    this.#durableBytes = written;
+  }
+
+  /** How far the segment is durable. */
+  get durableBytes(): number {
+    return this.#durableBytes;
   }
 
   /** Whether all that was sealed is durable, so that the file may be closed. */
@@ -110,13 +127,13 @@ export class ContentStore {
   readonly #disk: AuditDisk;
   readonly #open = new Map<number, ContentSegment>();
   readonly #retired: ContentSegment[] = [];
-  #number: number;
+  readonly #nextNumber: () => number;
   #day = '';
 
-  constructor(layout: AuditLayout, disk: AuditDisk, lastNumber: number) {
+  constructor(layout: AuditLayout, disk: AuditDisk, nextNumber: () => number) {
     this.#layout = layout;
     this.#disk = disk;
-    this.#number = lastNumber;
+    this.#nextNumber = nextNumber;
   }
 
   /** The segment for content kept `retentionDays` from `now` on. */
@@ -131,10 +148,20 @@ export class ContentStore {
     this.#retire(retentionDays);
     const [oldest] = this.#open.keys();
     if (oldest !== undefined && this.#open.size >= OPEN_SEGMENTS) this.#retire(oldest);
-    this.#number += 1;
-    const segment = new ContentSegment(contentName(day, retentionDays, this.#number), this.#layout, this.#disk);
+    const name = contentName(day, retentionDays, this.#nextNumber());
+    const segment = new ContentSegment(name, this.#layout, this.#disk);
     this.#open.set(retentionDays, segment);
     return segment;
+  }
+
+  /** Begins anew with the next content in place of this segment. */
+  leave(segment: ContentSegment): void {
+    for (const [days, open] of this.#open) if (open === segment) this.#retire(days);
+  }
+
+  /** The segments that are no longer written; whoever takes them closes them. */
+  takeRetired(): readonly ContentSegment[] {
+    return this.#retired.splice(0);
   }
 
   /** Closes segments that are no longer written and have nothing on its way. */
@@ -164,11 +191,12 @@ export class ContentStore {
   }
 }
 
-/** The highest number of a content segment or key in the log, so that no name is used twice. */
-export const lastContentNumber = async (layout: AuditLayout): Promise<number> => {
+/** Counts on from the highest number of a content segment or key in the log, so that no name is used twice. */
+export const contentNumbers = async (layout: AuditLayout): Promise<() => number> => {
   const names = [...(await listFolder(layout.content)), ...(await listFolder(layout.keys))];
-  return names.reduce(
-    (highest, name) => Math.max(highest, parseContentName(name.replace(/\.(seg|key)$/, ''))?.number ?? 0),
-    0,
-  );
+  let highest = 0;
+  for (const name of names) {
+    highest = Math.max(highest, parseContentName(name.replace(/\.(seg|key)$/, ''))?.number ?? 0);
+  }
+  return () => ++highest;
 };

@@ -1,17 +1,15 @@
 import { createDecipheriv, hash } from 'node:crypto';
 import { type FileHandle, open, readFile } from 'node:fs/promises';
-import type { ContentRef } from '../types.gen.ts';
+import type { ContentFrame } from '../types.gen.ts';
+import { type Content, framesOf } from './content-frames.ts';
 import { counterAt, SALT_BYTES } from './content-store.ts';
 import { type AuditLayout, contentPath, keyPath, parseContentName } from './layout.ts';
 
-/** A reference to content that is there or was. */
-export type Content = NonNullable<ContentRef>;
-
-/** What became of a record's content on disk. `missing`: key, file or part of it is not there. `changed`: other bytes. */
+/** What became of a content's frame on disk. `missing`: key, file or part of it is not there. `changed`: other bytes. */
 export type ContentState = 'kept' | 'erased' | 'missing' | 'changed';
 
 /**
- * Reads the encrypted frame of a record's content and says what became of it. `erased` means that the frame is all
+ * Reads the encrypted frames of a record's content and says what became of each. `erased` means that the frame is all
  * zeros; whether that was done by `audit erase` only the chain can tell.
  */
 export class ContentReader {
@@ -23,23 +21,27 @@ export class ContentReader {
     this.#layout = layout;
   }
 
-  /** The state of the content and its frame, which is there when it is kept. */
-  async read(content: Content): Promise<{ state: ContentState; frame: Buffer }> {
-    const file = await this.#open(content.segment);
+  /** The state of a frame and its bytes, which are there when it is kept. */
+  async read({ segment, offset, bytes, sha256 }: ContentFrame): Promise<{ state: ContentState; frame: Buffer }> {
+    const file = await this.#open(segment);
     if (!file) return { state: 'missing', frame: Buffer.alloc(0) };
-    const frame = Buffer.alloc(content.bytes);
-    const { bytesRead } = await file.read(frame, 0, content.bytes, content.offset);
-    if (bytesRead < content.bytes) return { state: 'missing', frame };
-    if (hash('sha256', frame) === content.sha256) return { state: 'kept', frame };
+    const frame = Buffer.alloc(bytes);
+    const { bytesRead } = await file.read(frame, 0, bytes, offset);
+    if (bytesRead < bytes) return { state: 'missing', frame };
+    if (hash('sha256', frame) === sha256) return { state: 'kept', frame };
     return { state: frame.every((byte) => byte === 0) ? 'erased' : 'changed', frame };
   }
 
-  /** The content in clear. Undefined when it is no longer there. */
+  /** The content in clear. Undefined when it is no longer there, or not all of it. */
   async decrypt(content: Content): Promise<Buffer | undefined> {
-    const { state, frame } = await this.read(content);
-    if (state !== 'kept') return undefined;
-    const secret = await readKey(this.#layout, content.segment);
-    return secret && openFrame(secret, frame, content.offset);
+    const pieces: Buffer[] = [];
+    for (const piece of framesOf(content)) {
+      const { state, frame } = await this.read(piece);
+      const secret = state === 'kept' ? await readKey(this.#layout, piece.segment) : undefined;
+      if (!secret) return undefined;
+      pieces.push(openFrame(secret, frame, piece.offset));
+    }
+    return pieces.length === 1 ? pieces[0] : Buffer.concat(pieces);
   }
 
   async close(): Promise<void> {

@@ -2,14 +2,14 @@ import { randomUUID } from 'node:crypto';
 import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { AuditEvent, AuditRecord } from '../types.gen.ts';
-import type { Content } from './content.ts';
+import { framesOf } from './content-frames.ts';
 import type { AuditDisk } from './disk.ts';
 import { type AuditLayout, contentPath, listFolder, parseContentName } from './layout.ts';
 
 /** Name of the event that tells whose content was erased. */
 export const CONTENT_ERASED = 'content_erased';
 
-/** The frame of one record's content, to be erased. */
+/** A frame of one record's content, to be erased. */
 export interface ErasedContent {
   readonly id: string | null;
   readonly segment: string;
@@ -26,6 +26,7 @@ export interface ErasureOrder {
   readonly time: string;
   /** Why, in the words of who ordered it; may be empty. */
   readonly reason: string;
+  /** Frames: a content in pieces has several. */
   readonly contents: readonly ErasedContent[];
 }
 
@@ -135,11 +136,9 @@ const overwriteFrames = async (path: string, frames: readonly ErasedContent[]): 
   }
 };
 
-/** The content of a record as an erasure names it; undefined when it has none. */
-export const erasable = (record: AuditRecord): ErasedContent | undefined => {
-  if (record.kind !== 'intent' && record.kind !== 'outcome') return undefined;
-  const content: Content | null = record.content;
-  return content
-    ? { id: record.id, segment: content.segment, offset: content.offset, bytes: content.bytes }
-    : undefined;
+/** The frames of a record's content as an erasure names them; none when it has no content. */
+export const erasable = (record: AuditRecord): readonly ErasedContent[] => {
+  if ((record.kind !== 'intent' && record.kind !== 'outcome') || !record.content) return [];
+  const { id, content } = record;
+  return framesOf(content).map(({ segment, offset, bytes }) => ({ id, segment, offset, bytes }));
 };

@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, rm, truncate } from 'node:fs/promises';
-import type { AuditEvent, AuditIntent } from '../types.gen.ts';
-import type { RecoveredAuditLog } from './audit-log.ts';
+import type { AuditEvent, AuditIntent, AuditRecord, ContentRef } from '../types.gen.ts';
+import type { AuditContent, ContentDraft, RecoveredAuditLog } from './audit-log.ts';
 import { ChainWriter } from './chain-writer.ts';
 import { type CheckpointLog, openCheckpointLog } from './checkpoint-log.ts';
-import { ContentStore, lastContentNumber } from './content-store.ts';
+import { ContentDrafts } from './content-drafts.ts';
+import { ContentStore, contentNumbers } from './content-store.ts';
 import { type AuditDisk, localDisk } from './disk.ts';
 import { recordErasures } from './erase.ts';
 import { type AuditLayout, auditLayout, segmentPath } from './layout.ts';
@@ -30,6 +31,8 @@ export interface AuditLogOptions {
 
 const SWEEP_MS = 3_600_000;
 const PROBE_MS = 500;
+/** A piece of a long content may take so many times as long as a record: its stream waits with it. */
+const PIECE_TIMEOUTS = 5;
 
 /**
  * Opens the audit log of a home, or begins one. Takes the home's writer lock, cuts a torn tail, and proves by a first
@@ -64,15 +67,22 @@ const openLocked = async (
   const checkpoints = await openCheckpointLog(layout, disk, log, end);
   await cutTail(layout, disk, recovered);
   const openIntents = recovered ? await readOpenIntents(layout, recovered.open) : [];
+  const nextNumber = await contentNumbers(layout);
+  const timeoutMs = options.timeoutMs ?? 1000;
   const writer = new ChainWriter({
     layout,
     disk,
-    contents: new ContentStore(layout, disk, await lastContentNumber(layout)),
+    contents: new ContentStore(layout, disk, nextNumber),
     log,
     end: { ...end, chain: Buffer.from(end.chain, 'hex') },
     open: new Map(recovered?.open),
     segmentBytes: options.segmentBytes ?? 64 * 1024 * 1024,
-    timeoutMs: options.timeoutMs ?? 1000,
+    timeoutMs,
+    now,
+  });
+  const drafts = new ContentDrafts({
+    segments: new ContentStore(layout, disk, nextNumber),
+    timeoutMs: PIECE_TIMEOUTS * timeoutMs,
     now,
   });
   try {
@@ -81,7 +91,7 @@ const openLocked = async (
     await writer.close();
     throw error;
   }
-  return new OpenAuditLog({ options, layout, disk, now, writer, checkpoints, openIntents, release });
+  return new OpenAuditLog({ options, layout, disk, now, writer, drafts, checkpoints, openIntents, release });
 };
 
 /** Removes what a crash left behind the last whole record. */
@@ -116,6 +126,7 @@ interface Parts {
   readonly disk: AuditDisk;
   readonly now: () => number;
   readonly writer: ChainWriter;
+  readonly drafts: ContentDrafts;
   readonly checkpoints: CheckpointLog;
   readonly openIntents: readonly AuditIntent[];
   readonly release: () => void;
@@ -125,8 +136,11 @@ class OpenAuditLog implements RecoveredAuditLog {
   readonly openIntents: readonly AuditIntent[];
   readonly verifierKey: string;
   readonly append: RecoveredAuditLog['append'];
+  readonly openContent: RecoveredAuditLog['openContent'];
   readonly #parts: Parts;
   readonly #timers: NodeJS.Timeout[];
+  /** Appends that wait for the pieces of their content. */
+  readonly #settling = new Set<Promise<unknown>>();
   #sweptAt = Number.NEGATIVE_INFINITY;
   #chores: Promise<void>;
   #closed: Promise<void> | undefined;
@@ -135,7 +149,9 @@ class OpenAuditLog implements RecoveredAuditLog {
     this.#parts = parts;
     this.openIntents = parts.openIntents;
     this.verifierKey = parts.checkpoints.verifierKey;
-    this.append = (record, content) => parts.writer.append(record, content);
+    this.append = (record, content) =>
+      content?.draft ? this.#appendDrafted(record, content, content.draft) : parts.writer.append(record, content);
+    this.openContent = (retentionDays) => parts.drafts.open(retentionDays);
     this.#chores = this.#doChores();
     this.#timers = [
       setInterval(() => void this.#next(() => this.#doChores()), parts.options.checkpointMs ?? 60_000).unref(),
@@ -155,16 +171,29 @@ class OpenAuditLog implements RecoveredAuditLog {
   async #close(): Promise<void> {
     for (const timer of this.#timers) clearInterval(timer);
     await this.#chores;
-    const { writer, checkpoints, release } = this.#parts;
+    await Promise.allSettled(this.#settling);
+    const { writer, drafts, checkpoints, release } = this.#parts;
     try {
       await this.#try('the log could not be closed cleanly', () => writer.append(this.#event(LOG_CLOSED, {})));
       await writer.close();
+      await drafts.close();
       await this.#try('the last checkpoint was not written', () =>
         checkpoints.write(writer.durable, this.#parts.now()),
       );
       await checkpoints.close();
     } finally {
       release();
+    }
+  }
+
+  /** The pieces are durable before the record is chained, so no record ever tells of a piece that a crash took. */
+  async #appendDrafted(record: AuditRecord, content: AuditContent, draft: ContentDraft): Promise<ContentRef> {
+    const settling = draft.settle();
+    this.#settling.add(settling);
+    try {
+      return await this.#parts.writer.append(record, content, await settling);
+    } finally {
+      this.#settling.delete(settling);
     }
   }
 

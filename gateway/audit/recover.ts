@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import type { AuditIntent, AuditRecord } from '../types.gen.ts';
 import { ContentReader } from './content.ts';
+import { framesOf } from './content-frames.ts';
 import { AuditCorruptionError } from './corruption.ts';
 import { isUnwrittenTail } from './frame.ts';
 import { type AuditLayout, listSegments, parseContentName, segmentPath } from './layout.ts';
@@ -132,10 +133,12 @@ const findLostContent = async (
   try {
     for (const record of records) {
       if (!('content' in record) || !record.content) continue;
-      const { segment, offset } = record.content;
-      if (known.has(`${segment}:${offset}`) || (parseContentName(segment)?.expiresAt ?? 0) <= now) continue;
-      const { state } = await reader.read(record.content);
-      if (state === 'missing' || state === 'changed') lost.push({ id: record.id, segment, offset });
+      for (const frame of framesOf(record.content)) {
+        const { segment, offset } = frame;
+        if (known.has(`${segment}:${offset}`) || (parseContentName(segment)?.expiresAt ?? 0) <= now) continue;
+        const { state } = await reader.read(frame);
+        if (state === 'missing' || state === 'changed') lost.push({ id: record.id, segment, offset });
+      }
     }
   } finally {
     await reader.close();

@@ -34,9 +34,9 @@ const erase = async (ids: string[], flags: EraseFlags, command: Command): Promis
   if (ids.length > 0 === byCaller) command.error('error: name decision ids, or --user and --org', { exitCode: 2 });
   const home = auditHome(flags.home);
   const contents = byCaller ? await contentsOfCaller(home, flags) : await contentsOfDecisions(home, ids);
-  await eraseContents(auditLayout(home), localDisk, contents, flags.reason, Date.now());
+  await eraseContents(auditLayout(home), localDisk, contents.flat(), flags.reason, Date.now());
   const isRecorded = contents.length === 0 || (await record(home));
-  const decisions = new Set(contents.map(({ id }) => id)).size;
+  const decisions = new Set(contents.map(([frame]) => frame?.id)).size;
   if (flags.json) {
     console.log(JSON.stringify({ contents: contents.length, decisions, recorded: isRecorded }));
     return;
@@ -62,23 +62,26 @@ const record = async (home: string): Promise<boolean> => {
   }
 };
 
-const contentsOfDecisions = async (home: string, ids: readonly string[]): Promise<ErasedContent[]> => {
-  const contents: (ErasedContent | undefined)[] = [];
+/** The frames of each content. */
+type Contents = (readonly ErasedContent[])[];
+
+const contentsOfDecisions = async (home: string, ids: readonly string[]): Promise<Contents> => {
+  const contents: Contents = [];
   for (const id of ids) {
     const { intent, outcome } = await requireDecision(home, id);
-    const own = [intent, outcome].map((found) => found && erasable(found)).filter((content) => content !== undefined);
+    const own = [intent, outcome].map((found) => (found ? erasable(found) : [])).filter(({ length }) => length > 0);
     if (own.length === 0) throw new CliError(`decision ${id} has no kept content; nothing was erased`);
     contents.push(...own);
   }
-  return contents.filter((content) => content !== undefined);
+  return contents;
 };
 
-const contentsOfCaller = async (home: string, { user, org }: EraseFlags): Promise<ErasedContent[]> => {
-  const contents: ErasedContent[] = [];
+const contentsOfCaller = async (home: string, { user, org }: EraseFlags): Promise<Contents> => {
+  const contents: Contents = [];
   for await (const { record: entry } of readAudit(home)) {
     const content = erasable(entry);
-    const caller = content && callerOf(entry);
-    if (!content || !caller) continue;
+    const caller = callerOf(entry);
+    if (content.length === 0 || !caller) continue;
     if ((user === undefined || caller.user === user) && (org === undefined || caller.org === org))
       contents.push(content);
   }

@@ -1,20 +1,20 @@
 import type { ServerResponse } from 'node:http';
 import { errorEventOf, toGatewayError } from '../answer-error.ts';
-import { accountOf, conclude, contentOf } from '../conclude.ts';
+import { accountOf, conclude } from '../conclude.ts';
 import { GatewayError } from '../errors.ts';
 import { type Exchange, stopping } from '../exchange.ts';
 import type { Gateway } from '../gateway.ts';
 import type { Ending } from '../outcome.ts';
 import type { Call, Protocol } from '../protocol/protocol.ts';
 import { protocolOf } from '../protocol/protocols.ts';
-import { type ProviderError, providerErrorOf } from '../protocol/provider-error.ts';
-import { createSseSplitter, eventData, splitEvents } from '../protocol/sse.ts';
+import { createSseSplitter, eventData } from '../protocol/sse.ts';
+import { errorIn } from '../protocol/stream-events.ts';
 import { createStreamTranslation, type StreamTranslation } from '../protocol/translate-stream.ts';
 import { createUsageFilter, parseEvent, type UsageFilter } from '../protocol/usage-filter.ts';
-import { estimateTokens } from '../tokens.ts';
 import { failureError } from '../upstream/classify.ts';
 import type { UpstreamFailure } from '../upstream/upstream.ts';
 import { outputTokenBound } from './admit.ts';
+import { AnswerContent, type ContentListener } from './answer-content.ts';
 import type { Answer, AnswerSink } from './forward.ts';
 import { translationContext } from './respond.ts';
 import { createStreamRestore, type StreamRestore } from './restore.ts';
@@ -43,7 +43,7 @@ export const relayStream = (
   return new Promise((resolve) => answer.deliver(new StreamRelay(gw, x, call, answer, res, resolve)));
 };
 
-class StreamRelay implements AnswerSink {
+class StreamRelay implements AnswerSink, ContentListener {
   readonly #gw: Gateway;
   readonly #x: Exchange;
   readonly #call: Call;
@@ -57,14 +57,13 @@ class StreamRelay implements AnswerSink {
   readonly #splitter = createSseSplitter({ maxEventBytes: MAX_EVENT_BYTES });
   readonly #usage: UsageFilter;
   readonly #restore: StreamRestore | null;
-  readonly #isChanged: boolean;
-  /** The answer for the audit, as it came and as it went: the same bytes when nothing is changed. */
-  readonly #received: Buffer[] = [];
-  readonly #sent: Buffer[];
+  readonly #content: AnswerContent;
   #bytes = 0;
   #isOver = false;
   /** Runs while the caller does not read. */
   #stalled: NodeJS.Timeout | undefined;
+  /** Whether the audit's disk is behind with this answer. */
+  #isLagging = false;
 
   constructor(gw: Gateway, x: Exchange, call: Call, answer: Answer, res: ServerResponse, over: () => void) {
     this.#gw = gw;
@@ -82,8 +81,13 @@ class StreamRelay implements AnswerSink {
     this.#usage = createUsageFilter(this.#wire, call.includeUsage || translation !== null);
     const vault = x.products.masked?.vault;
     this.#restore = vault && vault.size > 0 ? createStreamRestore(this.#protocol, vault) : null;
-    this.#isChanged = this.#restore !== null || translation !== null;
-    this.#sent = this.#isChanged ? [] : this.#received;
+    this.#content = new AnswerContent({
+      audit: gw.audit,
+      keep: x.products.decision?.audit,
+      wire: this.#wire,
+      isChanged: this.#restore !== null || translation !== null,
+      listener: this,
+    });
   }
 
   data(chunk: Buffer): void {
@@ -113,8 +117,22 @@ class StreamRelay implements AnswerSink {
     if (!this.#isOver) void this.#break(this.#x.stopped ? stopping() : failureError(failure));
   }
 
+  lags(): void {
+    this.#isLagging = true;
+    this.#answer.flow.pause();
+  }
+
+  caughtUp(): void {
+    this.#isLagging = false;
+    this.#goOn();
+  }
+
+  failed(error: unknown): void {
+    if (!this.#isOver) void this.#break(toGatewayError(error, this.#gw, this.#x));
+  }
+
   #relay(events: Buffer): void {
-    this.#received.push(events);
+    this.#content.receive(events);
     const terminal = this.#wire.terminalAt(events);
     let out = this.#usage.push(terminal < 0 ? events : events.subarray(0, terminal));
     if (this.#translate && out.length > 0) {
@@ -130,7 +148,7 @@ class StreamRelay implements AnswerSink {
 
   #write(bytes: Buffer): void {
     if (bytes.length === 0) return;
-    if (this.#isChanged) this.#sent.push(bytes);
+    this.#content.send(bytes);
     if (this.#res.write(bytes) || this.#stalled) return;
     // A slow reader slows its upstream; one that does not read at all must not hold it for ever.
     this.#answer.flow.pause();
@@ -140,8 +158,13 @@ class StreamRelay implements AnswerSink {
 
   #resume = (): void => {
     this.#free();
-    this.#answer.flow.resume();
+    this.#goOn();
   };
+
+  /** Takes more once neither the caller nor the disk is behind. */
+  #goOn(): void {
+    if (!this.#stalled && !this.#isLagging) this.#answer.flow.resume();
+  }
 
   #free(): void {
     clearTimeout(this.#stalled);
@@ -160,10 +183,10 @@ class StreamRelay implements AnswerSink {
         last = this.#restore.push(last);
       }
       if (this.#translate) last = Buffer.concat([last, Buffer.from(this.#protocol.terminal)]);
-      if (this.#isChanged) this.#sent.push(last);
+      this.#content.send(last);
       this.#x.time('restore');
       // An error said before the end, or by an end that says so (response.failed): passed on, and told in the record.
-      const failed = this.#received.slice(-2).some((events) => errorIn(events) !== null);
+      const failed = this.#content.recent.some((events) => errorIn(events) !== null);
       await this.#conclude(failed ? 'failed' : 'ok', failed ? 'upstream_error' : null);
       this.#res.end(last);
     } catch (error) {
@@ -196,7 +219,7 @@ class StreamRelay implements AnswerSink {
   }
 
   async #conclude(outcome: Ending['outcome'], error: string | null): Promise<void> {
-    const { evidence, products } = this.#x;
+    const { evidence } = this.#x;
     const reported = this.#usage.result();
     // A broken stream may have reported its start only: the larger of count and estimate is charged.
     const isPartial = outcome !== 'ok' && reported !== null;
@@ -208,40 +231,20 @@ class StreamRelay implements AnswerSink {
     const { usage, cost } = accountOf(this.#gw, this.#x, known);
     this.#x.time('account');
     const status = outcome === 'aborted' ? 499 : this.#answer.status;
-    const content = contentOf(products.decision, this.#received, this.#sent);
-    await conclude(this.#gw, this.#x, { outcome, status, error, usage, cost }, content);
+    await conclude(this.#gw, this.#x, { outcome, status, error, usage, cost }, this.#content.finish());
   }
 
   #estimateOutput(): number {
-    const reader = this.#wire.answerEvents();
-    const texts: string[] = [];
-    for (const events of this.#received) {
-      for (const event of parsedEvents(events)) {
-        for (const piece of reader.read(event).pieces) texts.push(piece.value);
-      }
-    }
     // An estimate may be over; the cap that was sent and reserved is not.
     const { maxOutputTokens } = this.#answer.candidate;
-    return Math.min(estimateTokens(texts), outputTokenBound(this.#call, maxOutputTokens));
+    return Math.min(this.#content.estimateOutput(), outputTokenBound(this.#call, maxOutputTokens));
   }
 
   #endsWithError(): boolean {
-    const last = this.#received.at(-1);
+    const last = this.#content.recent.at(-1);
     return last !== undefined && this.#translate === null && errorIn(last) !== null;
   }
 }
-
-const ERROR = Buffer.from('"error"');
-
-/** The error that one of these events tells of, if any. */
-const errorIn = (events: Buffer): ProviderError | null => {
-  if (!events.includes(ERROR)) return null;
-  for (const event of parsedEvents(events)) {
-    const error = providerErrorOf(event);
-    if (error) return error;
-  }
-  return null;
-};
 
 /** Whether an event that no blank line has ended says all it has to say. */
 const isWhole = (event: Buffer): boolean => {
@@ -251,9 +254,3 @@ const isWhole = (event: Buffer): boolean => {
 
 /** The event with the line ends that it lacks. */
 const closed = (event: Buffer): Buffer => Buffer.concat([event, Buffer.from(event.at(-1) === 0x0a ? '\n' : '\n\n')]);
-
-const parsedEvents = (events: Buffer): unknown[] =>
-  splitEvents(events).map((bytes) => {
-    const { data } = eventData(bytes);
-    return data === null ? undefined : parseEvent(data);
-  });

@@ -40,7 +40,7 @@ const refusing =
       if (record.kind === kind && left-- > 0) throw new GatewayError('audit_unavailable', 'The disk is full.');
       return gw.audit.append(record, content);
     };
-    return { audit: { healthy: true, append, close: gw.audit.close } };
+    return { audit: { healthy: true, append, openContent: gw.audit.openContent, close: gw.audit.close } };
   };
 
 const sending =
@@ -76,6 +76,7 @@ const through = async (breakIt: Break, stream: boolean): Promise<Trace & { statu
         trace.records.push(record);
         return ref;
       },
+      openContent: audit.openContent,
       close: audit.close,
     },
   };

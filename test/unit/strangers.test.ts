@@ -17,6 +17,9 @@ const open = (append: (record: AuditRecord) => Promise<null> = async () => null)
       records.push(record);
       return append(record);
     },
+    openContent: () => {
+      throw new Error('a stranger has no content');
+    },
     close: async () => {},
   };
   return { records, errors, strangers: openStrangers(audit, (error) => errors.push(error)) };
