@@ -1,0 +1,179 @@
+import { isObject, type Json } from '../fields.ts';
+import { openaiUsage, parsed } from '../openai-chat-usage.ts';
+import type { TranslationContext } from '../translation.ts';
+import { showsThinking, thinkingSignature } from './messages-to-chat-thinking.ts';
+import type { ReasoningField } from './responses-to-chat-reasoning.ts';
+
+/** A whole chat completion as a message: its first choice. What it says beyond text, reasoning and calls is left out. */
+export const messagesToChatAnswer = (body: Json, context: TranslationContext): Json => {
+  const choice = choiceOf(body) ?? {};
+  const message = isObject(choice.message) ? choice.message : {};
+  const content = contentOf(message, context);
+  const isRefused = isRefusal(message);
+  let hasCalls = false;
+  for (const [order, call] of callsOf(message).entries()) {
+    const name = isObject(call.function) ? call.function.name : undefined;
+    if (typeof name !== 'string' || name === '') continue;
+    hasCalls = true;
+    const id = typeof call.id === 'string' && call.id !== '' ? call.id : callId(context, order);
+    content.push({ type: 'tool_use', id, name, input: inputOf((call.function as Json).arguments) });
+  }
+  return {
+    ...envelope(body, context),
+    content,
+    ...stopOf({ finish: choice.finish_reason, stop: choice.stop_reason, isRefused, hasCalls }, context.body),
+    usage: usageOf(body),
+  };
+};
+
+/** The choice that is told; undefined in an event that has none. A call asks for one. */
+export const choiceOf = ({ choices }: Json): Json | undefined => {
+  if (!Array.isArray(choices)) return undefined;
+  for (const choice of choices) if (isObject(choice) && (choice.index ?? 0) === 0) return choice;
+  return undefined;
+};
+
+/** What a message says of itself. */
+export const envelope = (body: Json, { body: asked, id }: TranslationContext): Json => ({
+  id: messageId(body.id, id),
+  type: 'message',
+  role: 'assistant',
+  model: typeof body.model === 'string' && body.model !== '' ? body.model : asked.model,
+});
+
+const messageId = (given: unknown, own: string): string => {
+  const id = typeof given === 'string' && given !== '' ? given : own;
+  return id.startsWith('msg_') ? id : `msg_${id}`;
+};
+
+/** An id for a call that came without one. */
+export const callId = ({ id }: TranslationContext, order: number): string => `toolu_${id}_${order}`;
+
+export type TextKind = 'text' | 'refusal' | 'thinking';
+
+/** Gives each piece of text in a message or a delta, in the order in which it is to be read. */
+export const eachText = (
+  holder: Json,
+  say: (kind: TextKind, text: string, field: ReasoningField | null) => void,
+): void => {
+  // vLLM says the same under both names.
+  const field = isText(holder.reasoning_content) ? 'reasoning_content' : 'reasoning';
+  const { content, refusal } = holder;
+  if (isText(holder[field])) say('thinking', holder[field], field);
+  if (isText(content)) say('text', content, null);
+  else if (Array.isArray(content)) {
+    for (const part of content) {
+      if (!isObject(part)) continue;
+      if (isText(part.text)) say('text', part.text, null);
+      const thought = thoughtOf(part.thinking);
+      if (thought !== '') say('thinking', thought, 'thinking');
+    }
+  }
+  if (isText(refusal)) say('refusal', refusal, null);
+};
+
+const isText = (value: unknown): value is string => typeof value === 'string' && value !== '';
+
+/** Mistral's reasoning: a list of text parts. */
+const thoughtOf = (thinking: unknown): string => {
+  if (typeof thinking === 'string') return thinking;
+  if (!Array.isArray(thinking)) return '';
+  return thinking.map((part) => (isObject(part) && typeof part.text === 'string' ? part.text : '')).join('');
+};
+
+/** Whether a message or a delta refuses. */
+export const isRefusal = ({ refusal }: Json): boolean => isText(refusal);
+
+/** The calls in a message or a delta, the older form of one among them. */
+export const callsOf = ({ tool_calls: calls, function_call: call }: Json): Json[] => {
+  if (Array.isArray(calls)) return calls.filter(isObject);
+  return isObject(call) ? [{ index: 0, function: call }] : [];
+};
+
+const contentOf = (message: Json, context: TranslationContext): Json[] => {
+  const blocks: Json[] = [];
+  const shows = showsThinking(context.body);
+  let last: TextKind | null = null;
+  eachText(message, (kind, text, field) => {
+    if (kind === 'thinking' && !shows) return;
+    const key = kind === 'thinking' ? 'thinking' : 'text';
+    if (kind === last) {
+      const block = blocks.at(-1) as Json;
+      block[key] = `${block[key]}${text}`;
+    } else if (field !== null) {
+      blocks.push({ type: 'thinking', thinking: text, signature: thinkingSignature(context.body.model, field) });
+    } else blocks.push({ type: 'text', text });
+    last = kind;
+  });
+  return blocks;
+};
+
+/** What arguments say that are no JSON object: the text that the model wrote, under this name. */
+const UNPARSED = '_unparsed';
+
+/** The arguments of a call as an input. A model that calls a tool without parameters may write nothing. */
+const inputOf = (written: unknown): Json => {
+  if (isObject(written)) return written;
+  const text = typeof written === 'string' ? written : (JSON.stringify(written) ?? '');
+  if (text.trim() === '') return {};
+  const value = parsed(text);
+  return isObject(value) ? value : { [UNPARSED]: text };
+};
+
+/** What is known of an answer's end. */
+export interface Ended {
+  readonly finish: unknown;
+  /** vLLM's: the stop sequence that was met. */
+  readonly stop: unknown;
+  readonly isRefused: boolean;
+  readonly hasCalls: boolean;
+}
+
+/** Why an answer ended, in Anthropic's words. Which stop sequence was met, vLLM alone tells. */
+export const stopOf = ({ finish, stop, isRefused, hasCalls }: Ended, asked: Json): Json => {
+  if (isRefused || finish === 'content_filter') {
+    const details = { type: 'refusal', category: null, explanation: null };
+    return { stop_reason: 'refusal', stop_sequence: null, stop_details: details };
+  }
+  const isMet = finish === 'stop' && Array.isArray(asked.stop_sequences) && asked.stop_sequences.includes(stop);
+  return {
+    stop_reason: isMet ? 'stop_sequence' : reasonOf(finish, hasCalls),
+    stop_sequence: isMet ? stop : null,
+    stop_details: null,
+  };
+};
+
+const reasonOf = (finish: unknown, hasCalls: boolean): string => {
+  switch (finish) {
+    case 'length':
+    // Broken off by the provider (Mistral, DeepSeek, vLLM): it must not look complete.
+    case 'error':
+    case 'insufficient_system_resource':
+    case 'abort':
+      return 'max_tokens';
+    case 'model_length': // Mistral
+      return 'model_context_window_exceeded';
+    default: // Some say `stop` after calls: OpenAI where a tool was forced, llama.cpp, Ollama.
+      return hasCalls ? 'tool_use' : 'end_turn';
+  }
+};
+
+/** The usage of an answer in Anthropic's words, zeros where the provider told none. */
+export const usageOf = (body: unknown): Json => {
+  const told = openaiUsage(body);
+  if (!told) return { ...NONE };
+  return {
+    input_tokens: told.input,
+    cache_creation_input_tokens: told.cache_write,
+    cache_read_input_tokens: told.cache_read,
+    output_tokens: told.output + told.reasoning,
+    ...(told.reasoning > 0 ? { output_tokens_details: { thinking_tokens: told.reasoning } } : {}),
+  };
+};
+
+const NONE: Json = {
+  input_tokens: 0,
+  cache_creation_input_tokens: 0,
+  cache_read_input_tokens: 0,
+  output_tokens: 0,
+};
