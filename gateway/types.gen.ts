@@ -17,10 +17,17 @@ export interface Input {
      */
     time: string;
     /**
-     * The operation, whatever its path.
+     * The operation, whatever its path. Those of the control plane (admin.…) are asked of aegis/admin, all others of aegis/decision.
      */
     endpoint:
-      'chat.completions' | 'responses' | 'completions' | 'embeddings' | 'messages' | 'messages.count_tokens' | 'models';
+      | 'chat.completions'
+      | 'responses'
+      | 'completions'
+      | 'embeddings'
+      | 'messages'
+      | 'messages.count_tokens'
+      | 'models'
+      | 'admin.upstreams';
     /**
      * The API the caller speaks: it decides the shape of answers and errors.
      */
@@ -1218,7 +1225,7 @@ export interface Model {
    */
   context_tokens: number;
   /**
-   * Largest output.
+   * Largest output; 0 for a model that writes none, such as one for embeddings.
    */
   max_output_tokens: number;
   /**
@@ -1388,6 +1395,12 @@ export interface Role {
    * Operations it may use.
    */
   endpoints: {
+    [k: string]: true;
+  };
+  /**
+   * Operations of the control plane (/admin/v1) it may use. Absent: none.
+   */
+  admin?: {
     [k: string]: true;
   };
   /**
@@ -1878,4 +1891,37 @@ export interface Scenario {
      */
     rules?: string[];
   };
+}
+
+/**
+ * What the policies decided for one request to the control plane.
+ */
+export interface AdminDecision {
+  /**
+   * Whether the request may proceed. Absent, undefined or of another type means no.
+   */
+  allow: boolean;
+  /**
+   * Why not. Message and hint reach the caller. Sorted by rule.
+   *
+   * @maxItems 32
+   */
+  deny: {
+    /**
+     * A stable code for programs.
+     */
+    code: string;
+    /**
+     * One sentence for people.
+     */
+    message: string;
+    /**
+     * What would have been allowed; may be empty.
+     */
+    hint: string;
+    /**
+     * Id of the rule that denied.
+     */
+    rule: string;
+  }[];
 }

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { type Bundle, readBundle, sha256 } from './bundle.ts';
+import { type Bundle, checkEntrypoints, readBundle, sha256 } from './bundle.ts';
 import type { HighWaterMark } from './bundle-store.ts';
 import { createPolicy, type MeteredPolicy } from './engine.ts';
 import type { EvaluatorOptions } from './evaluator.ts';
@@ -17,6 +17,7 @@ export const INPUT_SCHEMA_SHA256: string = sha256(readFileSync(new URL('../../sc
 export const verifyBundle = async (packed: Uint8Array, keys: PublicKeys, now = new Date()): Promise<Bundle> => {
   const bundle = await readBundle(packed);
   await verifySignature(bundle, keys, now);
+  checkEntrypoints(bundle);
   const wanted = bundle.manifest.metadata.aegis.min_gateway;
   if (compareVersions(wanted, GATEWAY_VERSION) > 0) {
     throw new Error(`bundle: needs gateway ${wanted} or later, this is ${GATEWAY_VERSION}`);

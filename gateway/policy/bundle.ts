@@ -8,8 +8,8 @@ import { checkManifest } from './shapes.ts';
 export const MAX_BUNDLE_BYTES = 64 * 1024 * 1024;
 const MAX_FILES = 4096;
 
-/** The entrypoints of every policy bundle: the decision, and the models a caller may use. */
-export const ENTRYPOINTS = ['aegis/decision', 'aegis/models'] as const;
+/** The entrypoints of every policy bundle: the decision, the models a caller may use, and the control plane. */
+export const ENTRYPOINTS = ['aegis/decision', 'aegis/models', 'aegis/admin'] as const;
 
 /** File of the signature: the one file that is not signed. */
 export const SIGNATURES_FILE = '.signatures.json';
@@ -28,7 +28,8 @@ export interface Bundle {
 
 /**
  * Unpacks an OPA bundle (a gzipped tar). Refuses with an Error: links and other special entries, names that climb or
- * occur twice, sizes over the bounds, files that the gateway would not read but OPA would, a bad manifest.
+ * occur twice, sizes over the bounds, files that the gateway would not read but OPA would, a bad manifest. Nothing is
+ * said about its entrypoints either: see checkEntrypoints.
  */
 export const readBundle = async (packed: Uint8Array): Promise<Bundle> => {
   if (packed.length > MAX_BUNDLE_BYTES) throw new Error(`bundle: larger than ${MAX_BUNDLE_BYTES} bytes`);
@@ -45,10 +46,6 @@ export const readBundle = async (packed: Uint8Array): Promise<Bundle> => {
   }
   const manifest = parseObject(required(files, '.manifest'), '.manifest');
   checkManifest(manifest);
-  for (const entrypoint of ENTRYPOINTS) {
-    const there = manifest.wasm?.some((entry) => entry.entrypoint === entrypoint && entry.module === '/policy.wasm');
-    if (!there) throw new Error(`bundle: the manifest does not list the entrypoint ${entrypoint}`);
-  }
   return {
     files,
     manifest,
@@ -56,6 +53,16 @@ export const readBundle = async (packed: Uint8Array): Promise<Bundle> => {
     wasm: required(files, 'policy.wasm'),
     digest: contentDigest(files),
   };
+};
+
+/** Refuses with an Error a bundle that lacks an entrypoint, such as one of an older gateway. */
+export const checkEntrypoints = ({ manifest }: Bundle): void => {
+  for (const entrypoint of ENTRYPOINTS) {
+    const there = manifest.wasm?.some((entry) => entry.entrypoint === entrypoint && entry.module === '/policy.wasm');
+    if (!there) {
+      throw new Error(`bundle: the manifest does not list the entrypoint ${entrypoint}; build it with this version`);
+    }
+  }
 };
 
 /** The digest of a bundle's content: sha256 over the sorted lines `<sha256 of the file>  <name>` of all signed files. */

@@ -1,13 +1,13 @@
 import { GatewayError } from '../errors.ts';
 import { createPriceTable } from '../prices.ts';
-import type { Decision, Input, PolicyData } from '../types.gen.ts';
+import type { AdminDecision, Decision, Input, PolicyData } from '../types.gen.ts';
 import { type Bundle, ENTRYPOINTS } from './bundle.ts';
 import { createEvaluator, type Evaluator, type EvaluatorOptions } from './evaluator.ts';
 import type { Policy } from './policy.ts';
-import { checkPolicyData, firstError, isDecision } from './shapes.ts';
+import { checkPolicyData, firstError, isAdminDecision, isDecision } from './shapes.ts';
 import { warmupInputs } from './warmup.ts';
 
-const [DECISION, MODELS] = ENTRYPOINTS;
+const [DECISION, MODELS, ADMIN] = ENTRYPOINTS;
 const MAX_MODELS = 512;
 /** A new instance is settled after some hundred evaluations: the first takes 2.6 ms. */
 const WARMUP_ROUNDS = 300;
@@ -40,6 +40,7 @@ export const createPolicy = async (bundle: Bundle, options: EvaluatorOptions = {
     },
     decide: (input) => checkDecision(evaluate(evaluator, input, DECISION), input, upstreams),
     models: (input) => checkModels(evaluate(evaluator, input, MODELS), upstreams),
+    admin: (input) => checkAdmin(evaluate(evaluator, input, ADMIN)),
   };
   await warmUp(policy, bundle.data);
   return policy;
@@ -93,6 +94,16 @@ const checkModels = (result: unknown, upstreams: Upstreams): string[] => {
   return [...new Set(result as string[])].sort();
 };
 
+const checkAdmin = (result: unknown): AdminDecision => {
+  if (!isAdminDecision(result)) {
+    throw unavailable(new Error(`the decision on administration is malformed: ${firstError(isAdminDecision)}`));
+  }
+  if (result.allow && result.deny.length > 0) {
+    throw unavailable(new Error('the decision on administration allows and denies'));
+  }
+  return result;
+};
+
 const quote = (value: unknown): string => JSON.stringify(value)?.slice(0, 160) ?? 'undefined';
 
 const warmUp = async (policy: Policy, data: Bundle['data']): Promise<void> => {
@@ -102,6 +113,7 @@ const warmUp = async (policy: Policy, data: Bundle['data']): Promise<void> => {
     try {
       policy.decide(input);
       policy.models(input);
+      policy.admin(input);
     } catch (error) {
       const cause = (error as { cause?: { message?: unknown } }).cause?.message ?? 'unknown';
       throw new Error(`policy.wasm: no valid decision for a valid input: ${String(cause)}`, { cause: error });

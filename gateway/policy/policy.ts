@@ -1,4 +1,4 @@
-import type { BundleRef, Decision, Input, Manifest, PolicyData } from '../types.gen.ts';
+import type { AdminDecision, BundleRef, Decision, Input, Manifest, PolicyData } from '../types.gen.ts';
 
 /**
  * A policy ready to decide: an activated bundle. `decide` is synchronous and bounded in time and memory. It throws
@@ -12,6 +12,8 @@ export interface Policy {
   decide(input: Input): Decision;
   /** Names of the models the caller of `input` may use, sorted. Bounded and checked as `decide`. */
   models(input: Input): string[];
+  /** Whether the caller of `input` may do an operation of the control plane. Bounded and checked as `decide`. */
+  admin(input: Input): AdminDecision;
 }
 
 /** Where the serving policy is found. `current` changes between two requests, never within one. */

@@ -19,13 +19,13 @@ const REFERENCES: readonly (readonly [path: string, table: string])[] = [
 export interface DanglingReference {
   path: string[];
   name: string;
-  /** The table that does not have it; for a candidate, the model that the upstream does not serve. */
+  /** The table that does not have it; for a candidate, the model that the upstream does not serve, or all that chat. */
   table: string;
 }
 
 type Table = Readonly<Record<string, unknown>>;
 
-/** The names in the data that refer to nothing, and candidates whose upstream does not serve their model. */
+/** The names in the data that refer to nothing, and candidates that could not be: at an upstream without the model, or no chat model. */
 export const danglingReferences = (data: Table): DanglingReference[] => {
   const dangling: DanglingReference[] = [];
   const known = (table: string): Set<string> =>
@@ -45,13 +45,27 @@ export const danglingReferences = (data: Table): DanglingReference[] => {
     for (const [index, candidate] of candidates.entries()) {
       const { model, upstream } = tableOf(candidate);
       const row = tableOf(data.models)[String(model)];
-      if (row === undefined || upstreamsOf(row).includes(String(upstream))) continue;
-      const path = ['routing', 'pools', pool, String(index), 'upstream'];
-      dangling.push({ path, name: String(upstream), table: `models.${String(model)}.upstreams` });
+      if (row === undefined) continue;
+      const path = ['routing', 'pools', pool, String(index)];
+      if (!upstreamsOf(row).includes(String(upstream))) {
+        const table = `models.${String(model)}.upstreams`;
+        dangling.push({ path: [...path, 'upstream'], name: String(upstream), table });
+      }
+      if (!chats(row)) dangling.push({ path: [...path, 'model'], name: String(model), table: CHAT_MODELS });
     }
   }
   return dangling;
 };
+
+/** Pools are for "auto", which chooses among models that chat. */
+const CHAT_MODELS = 'models that answer chat.completions, responses or messages';
+
+const chats = (model: unknown): boolean => {
+  const { endpoints } = tableOf(model);
+  return !Array.isArray(endpoints) || endpoints.some((endpoint) => CHAT_ENDPOINTS.has(endpoint));
+};
+
+const CHAT_ENDPOINTS = new Set<unknown>(['chat.completions', 'responses', 'messages']);
 
 const select = (
   value: unknown,

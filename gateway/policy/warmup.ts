@@ -1,3 +1,4 @@
+import type { Endpoint } from '../protocol/protocol.ts';
 import { servedEndpoints } from '../protocol/translations.ts';
 import type { Input } from '../types.gen.ts';
 
@@ -47,7 +48,7 @@ const warmupInput = (n: number, choice: Choice): Input => {
     request: {
       id: `warm-up-${n}`,
       time: '2026-01-01T00:00:00.000Z',
-      endpoint: n % 12 === 11 ? 'models' : openai ? 'chat.completions' : 'messages',
+      endpoint: n % 12 === 11 ? 'models' : ((openai ? OPENAI_ENDPOINTS : ANTHROPIC_ENDPOINTS)[n % 5] as Endpoint),
       dialect: openai ? 'openai' : 'anthropic',
       model: choice.model,
       stream: n % 3 === 0,
@@ -100,6 +101,22 @@ const warmupInput = (n: number, choice: Choice): Input => {
 
 const tableOf = (value: unknown): Readonly<Record<string, unknown>> =>
   typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
+
+/** Five each: most of the calls are those of most clients. */
+const OPENAI_ENDPOINTS: readonly Endpoint[] = [
+  'chat.completions',
+  'responses',
+  'chat.completions',
+  'embeddings',
+  'completions',
+];
+const ANTHROPIC_ENDPOINTS: readonly Endpoint[] = [
+  'messages',
+  'messages',
+  'messages.count_tokens',
+  'messages',
+  'messages',
+];
 
 const isAnthropic = (name: string): boolean => name.startsWith('anthropic');
 const ANTHROPIC_SERVES = servedEndpoints(['messages', 'messages.count_tokens']);

@@ -3,7 +3,8 @@ import type { Json } from './fields.ts';
 import type { JsonScan } from './json-scan.ts';
 
 export type Dialect = Input['request']['dialect'];
-export type Endpoint = Input['request']['endpoint'];
+/** An operation of the data plane: what a policy decides about. The control plane's (`admin.…`) have no wire format. */
+export type Endpoint = Exclude<Input['request']['endpoint'], `admin.${string}`>;
 /** A kind of provider: it has a protocol, and habits of its own within it. */
 export type UpstreamKind = Config['upstreams'][number]['kind'];
 

@@ -78,12 +78,40 @@ const excess = (some: Decision, whole: Decision): string[] => {
   return grants.filter(([, ok]) => !ok).map(([part]) => part);
 };
 
+describe('the default policies on the control plane', () => {
+  const base = demoInputs()['the list of models'] as Input;
+  const asking: Input = {
+    ...base,
+    request: { ...base.request, endpoint: 'admin.upstreams' },
+    caller: { ...base.caller, roles: ['admin'] },
+  };
+
+  test('let an administrator read, and nobody of whom less is known', () => {
+    expect(policy.admin(asking)).toEqual({ allow: true, deny: [] });
+    const needed = ['request', 'request.endpoint', 'caller', 'caller.id', 'caller.org', 'caller.roles'];
+    const refused = fieldsOf(asking)
+      .filter((path) => !policy.admin(without(asking, path)).allow)
+      .map((path) => path.join('.'));
+    expect(refused.sort()).toEqual(needed.sort());
+  });
+
+  test.each(Object.keys(demoInputs()))('refuse what is asked of the data plane: %s', (name) => {
+    expect(policy.admin(demoInputs()[name] as Input).allow).toBe(false);
+  });
+});
+
 describe('the default policies', () => {
   const inputs = demoInputs();
 
   test('allow and deny these inputs as their names say', () => {
     const denied = Object.keys(inputs).filter((name) => !decide(inputs[name] as Input)?.allow);
-    expect(denied).toEqual(['a student who asks for the frontier', 'an unknown organisation', 'an unknown workflow']);
+    expect(denied).toEqual([
+      'a student who asks for the frontier',
+      'a student who asks for vectors',
+      'vectors of no named model',
+      'an unknown organisation',
+      'an unknown workflow',
+    ]);
   });
 
   test.each(Object.keys(inputs))('with any field of the input missing, deny or grant no more: %s', (name) => {

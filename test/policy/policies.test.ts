@@ -24,16 +24,35 @@ beforeAll(async () => {
 
 const isInput = validator<Input>(readSchema('input'));
 
+const ENDPOINTS: readonly Input['request']['endpoint'][] = [
+  'chat.completions',
+  'chat.completions',
+  'responses',
+  'messages',
+  'messages.count_tokens',
+  'embeddings',
+  'completions',
+  'models',
+  'admin.upstreams',
+];
+/** Endpoints without output tokens, and those that never go to another model than the named one. */
+const SILENT: ReadonlySet<string> = new Set(['embeddings', 'messages.count_tokens']);
+const NAMED_ONLY: ReadonlySet<string> = new Set(['embeddings', 'completions']);
+
+/** The first of the values half of the time, so that not every input is refused for something. */
+const mostly = <T>(first: T, ...others: readonly T[]): fc.Arbitrary<T> =>
+  fc.oneof(fc.constant(first), fc.constantFrom(first, ...others));
+
 /** Inputs that mix what the data know with what they do not: every one is valid, most are refused. */
 const anyInput: fc.Arbitrary<Input> = fc
   .record({
-    org: fc.constantFrom('demo-university', 'demo-college', 'nowhere', ''),
-    team: fc.constantFrom('cs101', 'nlp-lab', 'hist110', 'lms', 'year-12', 'nobody', ''),
+    org: mostly('demo-university', 'demo-college', 'nowhere', ''),
+    team: mostly('cs101', 'nlp-lab', 'hist110', 'lms', 'year-12', 'nobody', ''),
     user: fc.constantFrom('sam', ''),
     roles: fc.subarray(['student', 'teacher', 'researcher', 'service', 'admin', 'emperor']),
-    limited: fc.subarray(['quiz', 'tutoring', 'research'], { maxLength: 2 }),
-    workflow: fc.constantFrom('', 'tutoring', 'quiz', 'grading', 'research', 'essay-feedback', 'mining'),
-    tags: fc.constantFrom<Record<string, string>[]>({}, { institution: 'MIT', course: 'CS101' }, { institution: 'X' }),
+    limited: fc.oneof(fc.constant([]), fc.subarray(['quiz', 'tutoring', 'research'], { maxLength: 2 })),
+    workflow: mostly('', 'tutoring', 'quiz', 'grading', 'research', 'essay-feedback', 'mining'),
+    tags: mostly<Record<string, string>>({}, { institution: 'MIT', course: 'CS101' }, { institution: 'X' }),
     model: fc.constantFrom(
       'auto',
       'auto',
@@ -41,17 +60,18 @@ const anyInput: fc.Arbitrary<Input> = fc
       'gpt-6-astra',
       'gpt-4.1-nano',
       'campus-8b',
+      'text-embedding-3-small',
       'claude-sonnet-4-5',
       'x"\\é',
       '',
     ),
-    endpoint: fc.constantFrom('chat.completions' as const, 'messages' as const, 'models' as const),
+    endpoint: fc.constantFrom(...ENDPOINTS),
     time: fc.constantFrom('2026-11-24T09:00:00.000Z', '2026-12-24T23:59:59.999Z'),
-    wish: fc.constantFrom(null, null, 0, 1, 700, 1_000_000_000),
+    wish: mostly(null, 0, 1, 700, 1_000_000_000),
     tools: fc.subarray(['send_email', 'web_browser', 'code_execution', 'calculator']),
-    tokens: fc.constantFrom(0, 90, 40_000, 300_000, 5_000_000),
-    parts: fc.subarray(['image', 'document', 'audio', 'unknown']),
-    pii: fc.constantFrom<Record<string, number>[]>({}, { email: 3 }, { card: 1, email: 1 }),
+    tokens: mostly(90, 0, 40_000, 300_000, 5_000_000),
+    parts: fc.oneof(fc.constant([]), fc.subarray(['image', 'document', 'audio', 'unknown'])),
+    pii: mostly<Record<string, number>>({}, { email: 3 }, { card: 1, email: 1 }),
     secrets: fc.constantFrom<Record<string, number>[]>({}, { aws: 1 }),
     choice: fc.boolean(),
     yesNo: fc.boolean(),
@@ -69,7 +89,7 @@ const anyInput: fc.Arbitrary<Input> = fc
     const input = request({
       request: {
         endpoint: draw.endpoint,
-        dialect: draw.endpoint === 'messages' ? 'anthropic' : 'openai',
+        dialect: draw.endpoint.startsWith('messages') ? 'anthropic' : 'openai',
         model: draw.model,
         time: draw.time,
         max_output_tokens: draw.wish,
@@ -115,7 +135,15 @@ describe('any valid input', () => {
         expect(decision.rules).toEqual([...decision.rules].sort());
         if (decision.allow && input.request.endpoint !== 'models') {
           expect(decision.route.candidates.length).toBeGreaterThan(0);
-          expect(decision.parameters.max_output_tokens).toBeGreaterThan(0);
+          const cap = decision.parameters.max_output_tokens;
+          if (SILENT.has(input.request.endpoint)) expect(cap).toBeUndefined();
+          else expect(cap).toBeGreaterThan(0);
+          if (input.request.model === 'auto') expect(NAMED_ONLY.has(input.request.endpoint)).toBe(false);
+          for (const { model, upstream } of decision.route.candidates) {
+            expect(input.upstreams[upstream]?.endpoints).toContain(input.request.endpoint);
+            if (NAMED_ONLY.has(input.request.endpoint)) expect(model).toBe(input.request.model);
+            else expect(model).not.toMatch(/embed/);
+          }
         }
         if (!decision.allow) expect(decision.route.candidates).toEqual([]);
         const away = decision.route.candidates.some(({ upstream }) => input.upstreams[upstream]?.third_party);
@@ -125,7 +153,7 @@ describe('any valid input', () => {
       { numRuns: 3000 },
     );
     // The generator must reach both.
-    expect(allowed).toBeGreaterThan(20);
+    expect(allowed).toBeGreaterThan(40);
     expect(decided - allowed).toBeGreaterThan(20);
   });
 
@@ -138,6 +166,7 @@ describe('any valid input', () => {
       for (const [entrypoint, ours] of [
         ['aegis/decision', (input: Input): unknown => policy.decide(input)],
         ['aegis/models', (input: Input): unknown => policy.models(input)],
+        ['aegis/admin', (input: Input): unknown => policy.admin(input)],
       ] as const) {
         const { stdout } = await run(
           compiler.path,

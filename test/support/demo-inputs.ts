@@ -85,6 +85,22 @@ export const demoInputs = (): Record<string, Input> => ({
     { caller: { id: 'key_c', org: 'demo-college', team: '', user: '', roles: ['teacher'] } },
     { purpose: { workflow: 'tutoring', use_case: '', session: '', tags: {} } },
   ),
+  'a response of the Responses API for a student': made({ caller: student, request: { endpoint: 'responses' } }),
+  'a count of the tokens of a message': made({
+    caller: student,
+    request: { endpoint: 'messages.count_tokens', dialect: 'anthropic' },
+  }),
+  'vectors for a researcher': made(
+    { caller: researcher, request: { endpoint: 'embeddings', model: 'text-embedding-3-small' } },
+    { purpose: { workflow: 'research', use_case: '', session: '', tags: {} } },
+  ),
+  'a legacy completion of a service': made(
+    {
+      caller: { id: 'key_l', org: 'demo-university', team: 'lms', user: '', roles: ['service'] },
+      request: { endpoint: 'completions', model: 'campus-8b', max_output_tokens: 64 },
+    },
+    { purpose: { workflow: 'quiz', use_case: '', session: '', tags: {} } },
+  ),
   'the list of models': made({ caller: student, request: { endpoint: 'models', model: '' } }),
   'a caller that a JWT proves, limited to one workflow': made({
     caller: {
@@ -97,6 +113,14 @@ export const demoInputs = (): Record<string, Input> => ({
     },
   }),
   'a student who asks for the frontier': made({ caller: student, request: { model: 'gpt-6-astra' } }),
+  'a student who asks for vectors': made({
+    caller: student,
+    request: { endpoint: 'embeddings', model: 'text-embedding-3-small' },
+  }),
+  'vectors of no named model': made(
+    { caller: researcher, request: { endpoint: 'embeddings', model: 'auto' } },
+    { purpose: { workflow: 'research', use_case: '', session: '', tags: {} } },
+  ),
   'an unknown organisation': made({ caller: { ...student, org: 'nobody' } }),
   'an unknown workflow': made(
     { caller: student },

@@ -61,6 +61,8 @@ decision := {
 }
 
 models := sort([name | some name, _ in data.models])
+
+admin := {"allow": false, "deny": []}
 ${extra}
 `,
 });
@@ -73,6 +75,8 @@ export const resultOf = (expression: string, extra = '', models = '["small"]'): 
 decision := ${expression}
 
 models := ${models}
+
+admin := {"allow": false, "deny": []}
 ${extra}
 `,
 });

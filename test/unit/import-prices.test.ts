@@ -96,12 +96,38 @@ describe('the price import', () => {
     expect(parse(text)).toEqual({ mine: { ...USE, ...own } });
   });
 
+  test('takes a model for embeddings, which has neither output tokens nor a price of them', async () => {
+    const entry = { mode: 'embedding', max_input_tokens: 8192, input_cost_per_token: 1e-7, max_output_tokens: null };
+    const use = { ...USE, endpoints: ['embeddings'] };
+    const { text } = await importPrices({ a: entry }, { a: use });
+    expect(isPolicyData({ models: parse(text) })).toBe(true);
+    expect(parse(text)).toEqual({
+      a: {
+        ...use,
+        modalities: ['text'],
+        context_tokens: 8192,
+        max_output_tokens: 0,
+        deprecation_date: null,
+        usd_per_million_tokens: { input: 0.1, output: 0 },
+      },
+    });
+  });
+
+  test.each([
+    ['embeddings from a model that chats', { a: ENTRY }, ['embeddings'], 'not a model of mode embedding but chat'],
+    ['embeddings beside other operations', { a: ENTRY }, ['embeddings', 'messages'], 'answers nothing else'],
+    ['legacy completions from a model that chats', { a: ENTRY }, ['completions'], 'not a model of mode completion'],
+  ])('refuses %s', async (_, catalogue, endpoints, message) => {
+    const { code, stderr } = await importPrices(catalogue, { a: { ...USE, endpoints } });
+    expect({ code, says: stderr.includes(message) }).toEqual({ code: 1, says: true });
+  });
+
   test.each([
     ['a model that is not in the catalogue', {}, 'a: a is not in the catalogue'],
     ['a model without an output price', { ...ENTRY, output_cost_per_token: undefined }, 'output price is missing'],
     ['a negative price', { ...ENTRY, input_cost_per_token: -1 }, 'is not a price'],
     ['a model without a size', { ...ENTRY, max_input_tokens: null }, 'max_input_tokens is missing'],
-    ['a model that does not chat', { ...ENTRY, mode: 'embedding' }, 'not a chat model'],
+    ['a model that does not chat', { ...ENTRY, mode: 'embedding' }, 'not a model of mode chat but embedding'],
     ['a date that is none', { ...ENTRY, deprecation_date: 'soon' }, 'not a date'],
     ['two tiers of long prompts', { ...ENTRY, input_cost_per_token_above_200k_tokens: 1e-6 }, 'more than one tier'],
   ])('refuses %s and writes nothing', async (_, entry, message) => {

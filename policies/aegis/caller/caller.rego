@@ -58,7 +58,27 @@ credential_allows(name) if name in input.caller.workflows
 # The day of the request, for retirement dates.
 today := substring(input.request.time, 0, 10)
 
-# For hints: the models this caller could name.
+# --- Operations and models
+
+# Operations in which "auto" may choose the model, and which a model answers whose data name none.
+chat_family := {"chat.completions", "responses", "messages", "messages.count_tokens"}
+
+default chats := false
+
+chats if input.request.endpoint in chat_family
+
+# Whether a model answers the operation that is asked for.
+answers(model) if {
+	chats
+	not model.endpoints
+}
+
+answers(model) if input.request.endpoint in model.endpoints
+
+# Whether an upstream can be asked for it, in its own words or in translation.
+asked(upstream) if input.request.endpoint in input.upstreams[upstream].endpoints
+
+# For hints: the models this caller could name. For GET /v1/models: in any operation that its roles may use.
 usable_models := [name |
 	some name in sort(object.keys(data.models))
 	usable_model(data.models[name])
@@ -67,9 +87,19 @@ usable_models := [name |
 usable_model(model) if {
 	model.class in classes
 	current(model)
+	some endpoint in object.get(model, "endpoints", chat_family)
+	wanted[endpoint]
 	some upstream, _ in model.upstreams
 	organization.upstreams[upstream]
-	input.upstreams[upstream]
+	endpoint in input.upstreams[upstream].endpoints
+}
+
+wanted contains input.request.endpoint if input.request.endpoint != "models"
+
+wanted contains endpoint if {
+	input.request.endpoint == "models"
+	some role in roles
+	some endpoint, true in role.endpoints
 }
 
 current(model) if model.deprecation_date == null

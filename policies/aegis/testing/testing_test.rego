@@ -51,6 +51,9 @@ researcher := request({
 	"purpose": {"workflow": "research"},
 })
 
+# A researcher's request for vectors of a named model.
+embedder := object.union(researcher, {"request": {"endpoint": "embeddings", "model": "text-embedding-3-small"}})
+
 # The student's request with `changes` put over it, deeply.
 request(changes) := object.union(student, changes)
 

@@ -172,3 +172,25 @@ test_one_reason_is_enough if {
 		testing.refusals(decision) == {rule}
 	}
 }
+
+test_embeddings_and_completions_are_for_research_and_services if {
+	every endpoint in ["embeddings", "completions"] {
+		refused_with({"request": {"endpoint": endpoint}}, "access.endpoint_not_allowed")
+		refused_with({"caller": {"roles": ["teacher"]}, "request": {"endpoint": endpoint}}, "access.endpoint_not_allowed")
+		every role in ["researcher", "service", "admin"] {
+			access.granted with input as testing.request({
+				"caller": {"roles": [role]},
+				"purpose": {"workflow": "assistant"},
+				"request": {"endpoint": endpoint},
+			})
+		}
+	}
+}
+
+test_every_role_has_the_operations_of_a_chat_model if {
+	every role in object.keys(data.roles) {
+		every endpoint in ["chat.completions", "responses", "messages", "messages.count_tokens", "models"] {
+			data.roles[role].endpoints[endpoint]
+		}
+	}
+}

@@ -49,3 +49,16 @@ test_a_fraction_of_a_cent_is_a_whole_number_of_micro_dollars if {
 		with data.organizations["demo-university"].teams.cs101.budget as {"usd": 0.07}
 	decision.budgets[1].micro_usd == 70000
 }
+
+test_counting_tokens_is_free if {
+	decision := aegis.decision with input as testing.request({"request": {"endpoint": "messages.count_tokens"}})
+	decision.allow
+	decision.budgets == []
+	count(decision.rate.limits) > 0
+	not "budgets.org_month" in decision.rules
+}
+
+test_vectors_are_not if {
+	decision := aegis.decision with input as testing.embedder
+	[budget.scope | some budget in decision.budgets] == ["org", "team"]
+}

@@ -9,11 +9,15 @@ default granted := false
 
 granted if input.request.endpoint == "models"
 
-granted if input.request.model == "auto"
+granted if {
+	input.request.model == "auto"
+	caller.chats
+}
 
 granted if {
 	model.class in caller.classes
 	caller.current(model)
+	caller.answers(model)
 }
 
 model := data.models[input.request.model]
@@ -32,6 +36,38 @@ deny contains {
 	input.request.endpoint != "models"
 	input.request.model != "auto"
 	not data.models[input.request.model]
+}
+
+# METADATA
+# title: A model must be named
+# description: Embeddings and legacy completions go to the model they name and to no other, since vectors of two models do not compare. So "auto" cannot choose one.
+# custom:
+#   code: model_required
+deny contains {
+	"rule": "models.model_required",
+	"code": "model_required",
+	"message": $"\"auto\" cannot choose a model for {input.request.endpoint}: name one.",
+	"hint": allowed,
+} if {
+	input.request.endpoint != "models"
+	input.request.model == "auto"
+	not caller.chats
+}
+
+# METADATA
+# title: Model for other operations
+# description: The model does not answer this operation, see endpoints in policies/models/data.yaml.
+# custom:
+#   code: model_not_for_endpoint
+deny contains {
+	"rule": "models.model_not_for_endpoint",
+	"code": "model_not_for_endpoint",
+	"message": $"The model \"{input.request.model}\" does not answer {input.request.endpoint}.",
+	"hint": allowed,
+} if {
+	is_string(input.request.endpoint)
+	model.class in caller.classes
+	not caller.answers(model)
 }
 
 # METADATA
@@ -64,4 +100,16 @@ deny contains {
 }
 
 # No more names than a hint can hold.
-allowed := $"Use \"auto\" or one of: {concat(", ", array.slice(caller.usable_models, 0, 10))}. GET /v1/models lists all."
+names := concat(", ", array.slice(caller.usable_models, 0, 10))
+
+allowed := $"Use \"auto\" or one of: {names}. GET /v1/models lists all." if caller.chats
+
+allowed := $"Use one of: {names}. GET /v1/models lists all." if {
+	not caller.chats
+	names != ""
+}
+
+allowed := $"No model of this caller answers {input.request.endpoint}." if {
+	not caller.chats
+	names == ""
+}

@@ -83,3 +83,86 @@ test_the_list_leaves_out_what_no_configured_upstream_serves if {
 	not "claude-sonnet-5-5" in listed
 	"gpt-6-sol" in listed
 }
+
+asking(changes) := result if {
+	result := aegis.decision with input as object.union(testing.embedder, {"request": changes})
+}
+
+test_embeddings_go_to_the_named_model_alone if {
+	decision := asking({})
+	decision.allow
+	decision.route.candidates == [{"model": "text-embedding-3-small", "upstream": "openai"}]
+}
+
+test_auto_chooses_no_model_for_embeddings if {
+	decision := asking({"model": "auto"})
+	testing.refusals(decision) == {"models.model_required"}
+	decision.deny[0].message == "\"auto\" cannot choose a model for embeddings: name one."
+	decision.deny[0].hint == "Use one of: codestral-embed, mistral-embed, text-embedding-3-large, text-embedding-3-small. GET /v1/models lists all."
+}
+
+test_auto_chooses_no_model_for_completions if {
+	decision := asking({"endpoint": "completions", "model": "auto"})
+	testing.refusals(decision) == {"models.model_required"}
+	decision.deny[0].hint == "Use one of: campus-8b. GET /v1/models lists all."
+}
+
+test_where_no_model_answers_the_hint_says_so if {
+	changed := object.union(testing.embedder, {
+		"request": {"endpoint": "completions", "model": "auto"},
+		"upstreams": {"local": {"endpoints": ["chat.completions"]}},
+	})
+	decision := aegis.decision with input as changed
+	decision.deny[0].hint == "No model of this caller answers completions."
+}
+
+test_auto_chooses_for_every_operation_of_a_chat_model if {
+	every endpoint in ["chat.completions", "responses", "messages", "messages.count_tokens"] {
+		changed := {"request": {"endpoint": endpoint, "model": "auto"}}
+		decision := aegis.decision with input as testing.request(changed)
+		testing.models(decision)[0] == "gpt-6-sol"
+	}
+}
+
+test_a_chat_model_makes_no_embeddings if {
+	decision := asking({"model": "gpt-6-sol"})
+	testing.refusals(decision) == {"models.model_not_for_endpoint"}
+	decision.deny[0].message == "The model \"gpt-6-sol\" does not answer embeddings."
+	contains(decision.deny[0].hint, "text-embedding-3-small")
+	not contains(decision.deny[0].hint, "auto")
+}
+
+test_a_model_for_embeddings_does_not_chat if {
+	decision := asking({"endpoint": "chat.completions"})
+	testing.refusals(decision) == {"models.model_not_for_endpoint"}
+	contains(decision.deny[0].hint, "gpt-6-sol")
+	not contains(decision.deny[0].hint, "text-embedding")
+}
+
+test_a_local_model_answers_legacy_completions if {
+	decision := asking({"endpoint": "completions", "model": "campus-8b"})
+	decision.route.candidates == [{"model": "campus-8b", "upstream": "local"}]
+}
+
+test_the_list_holds_models_for_embeddings_only_for_roles_that_may_make_them if {
+	list := {"request": {"endpoint": "models", "model": ""}}
+	"text-embedding-3-small" in aegis.models with input as object.union(testing.researcher, list)
+	not "text-embedding-3-small" in aegis.models with input as testing.request(list)
+}
+
+test_the_list_leaves_out_what_no_upstream_can_be_asked_for if {
+	changed := object.union(testing.researcher, {
+		"request": {"endpoint": "models", "model": ""},
+		"upstreams": {"openai": {"endpoints": ["chat.completions"]}},
+	})
+	listed := aegis.models with input as changed
+	"gpt-6-sol" in listed
+	not "text-embedding-3-small" in listed
+}
+
+test_a_model_is_granted_only_for_the_operations_it_answers if {
+	rules.granted with input as testing.embedder
+	every changes in [{"model": "auto"}, {"model": "gpt-6-sol"}, {"endpoint": "messages"}, {"endpoint": "completions"}] {
+		not rules.granted with input as object.union(testing.embedder, {"request": changes})
+	}
+}

@@ -9,7 +9,8 @@ import data.rules.routing
 
 default granted := false
 
-granted if input.request.endpoint == "models"
+# Vectors and counts have no output to cap.
+granted if input.request.endpoint in {"models", "embeddings", "messages.count_tokens"}
 
 granted if {
 	is_array(wish)
@@ -17,6 +18,10 @@ granted if {
 }
 
 parameters := {"max_output_tokens": max_output_tokens}
+
+default writes := false
+
+writes if input.request.endpoint in {"chat.completions", "responses", "messages", "completions"}
 
 # METADATA
 # title: Output cap
@@ -27,7 +32,9 @@ max_output_tokens := min(array.concat(wish, [
 	data.tiers[limits.tier].max_output_tokens,
 	max([role.max_output_tokens | some role in caller.roles]),
 	data.models[routing.candidates[0].model].max_output_tokens,
-]))
+])) if {
+	writes
+}
 
 wish := [] if is_null(input.request.max_output_tokens)
 

@@ -55,3 +55,24 @@ test_a_cap_of_nothing_is_not_granted if {
 	not parameters.granted with input as testing.request({"request": {"max_output_tokens": 0}})
 	not parameters.granted with input as testing.request({"request": {"max_output_tokens": "many"}})
 }
+
+test_what_writes_nothing_has_no_cap if {
+	vectors := aegis.decision with input as testing.embedder
+	vectors.allow
+	vectors.parameters == {}
+	counted := decide({"request": {"endpoint": "messages.count_tokens", "dialect": "anthropic"}})
+	counted.allow
+	counted.parameters == {}
+}
+
+test_whatever_writes_has_a_cap if {
+	every endpoint in ["chat.completions", "responses", "messages"] {
+		cap({"request": {"endpoint": endpoint}}) == 4096
+	}
+	legacy := object.union(testing.researcher, {"request": {"endpoint": "completions", "model": "campus-8b"}})
+	aegis.decision.parameters.max_output_tokens == 8192 with input as legacy
+}
+
+test_an_operation_of_which_it_is_not_known_is_not_granted if {
+	not parameters.granted with input as testing.request({"request": {"endpoint": "images"}})
+}

@@ -117,7 +117,10 @@ thrifty if {
 
 # --- The candidates
 
-pool := data.routing.pools[class] if auto
+pool := data.routing.pools[class] if {
+	auto
+	caller.chats
+}
 
 pool := [{"model": input.request.model, "upstream": upstream} |
 	some upstream in sort(object.keys(data.models[input.request.model].upstreams))
@@ -139,12 +142,19 @@ tried := [candidate | some candidate in pool; input.upstreams[candidate.upstream
 fits(candidate) if {
 	model := data.models[candidate.model]
 	model.upstreams[candidate.upstream]
+	caller.asked(candidate.upstream)
+	caller.answers(model)
 	caller.organization.upstreams[candidate.upstream]
 	model.class in caller.classes
 	caller.current(model)
-	input.content.tokens_estimate <= model.context_tokens
+	input.content.tokens_estimate <= room(model)
 	reads(model, candidate.upstream)
 }
+
+# What a model can read of one request. Embeddings and completions take a list of texts, each as long as the context.
+room(model) := model.context_tokens if caller.chats
+
+room(model) := model.context_tokens * max([1, input.content.messages]) if not caller.chats
 
 candidates := array.concat(native, foreign)
 
@@ -203,7 +213,7 @@ fired contains $"routing.{task}" if auto
 
 # METADATA
 # title: Named model
-# description: The caller names a model that its roles may use, so it is honoured, without substitutes.
+# description: The caller names a model that its roles may use, so it is honoured, without substitutes. Embeddings and legacy completions always name one.
 # custom:
 #   code: named_model
 fired contains "routing.named_model" if {
@@ -234,13 +244,13 @@ stuck if {
 # The part of the pool that is served here at all.
 served := [candidate |
 	some candidate in pool
-	input.upstreams[candidate.upstream]
+	caller.asked(candidate.upstream)
 	caller.organization.upstreams[candidate.upstream]
 ]
 
 # METADATA
 # title: No upstream
-# description: No configured upstream that the organisation may use serves a model for this request.
+# description: No configured upstream that the organisation may use serves a model for this request and can be asked for its operation.
 # custom:
 #   code: no_upstream
 deny contains {
@@ -265,7 +275,7 @@ deny contains {
 	"hint": $"At most {max(contexts)} tokens.",
 } if {
 	stuck
-	contexts := [data.models[candidate.model].context_tokens | some candidate in served]
+	contexts := [room(data.models[candidate.model]) | some candidate in served]
 	input.content.tokens_estimate > max(contexts)
 }
 

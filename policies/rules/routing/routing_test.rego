@@ -260,3 +260,55 @@ test_only_the_kind_that_is_not_allowed_is_named if {
 	decision := aegis.decision with input as object.union(testing.teacher, both)
 	[contains(refusal.message, "\"document\"") | some refusal in decision.deny] == [true]
 }
+
+test_an_upstream_that_cannot_be_asked_is_left_out if {
+	changed := {"upstreams": {"openai": {"endpoints": ["embeddings"]}}}
+	testing.models(decide(changed)) == ["mistral-large-2512", "claude-sonnet-5-5"]
+}
+
+test_an_upstream_of_which_it_is_not_known_is_left_out if {
+	decision := aegis.decision with input as json.remove(testing.student, ["upstreams/openai/endpoints"])
+	testing.models(decision) == ["mistral-large-2512", "claude-sonnet-5-5"]
+}
+
+test_where_no_upstream_can_be_asked_the_request_is_refused if {
+	nothing := {"endpoints": ["models"]}
+	upstreams := {"openai": nothing, "anthropic": nothing, "mistral": nothing, "local": nothing}
+	every endpoint in ["chat.completions", "responses", "messages", "messages.count_tokens"] {
+		changed := {"request": {"endpoint": endpoint}, "upstreams": upstreams}
+		testing.refusals(decide(changed)) == {"routing.no_upstream"}
+	}
+}
+
+test_a_named_model_is_not_moved_to_where_it_can_be_asked if {
+	decision := aegis.decision with input as object.union(testing.researcher, {
+		"request": {"endpoint": "completions", "model": "campus-8b"},
+		"upstreams": {"local": {"endpoints": ["chat.completions"]}},
+	})
+	testing.refusals(decision) == {"routing.no_upstream"}
+}
+
+test_a_count_of_tokens_goes_where_the_message_would if {
+	every changes in [{}, hello, spent(900), {"request": {"model": "gpt-6-sol"}}] {
+		sent := decide(object.union(changes, {"request": {"endpoint": "messages", "dialect": "anthropic"}}))
+		counted := decide(object.union(changes, {"request": {"endpoint": "messages.count_tokens", "dialect": "anthropic"}}))
+		counted.allow
+		counted.route == sent.route
+	}
+}
+
+texts(tokens, number) := object.union(testing.embedder, {"content": {"tokens_estimate": tokens, "messages": number}})
+
+# Each of the texts may be as long as the context.
+test_a_list_of_texts_has_room_for_each if {
+	aegis.decision.allow with input as texts(8191, 1)
+	aegis.decision.allow with input as texts(81910, 10)
+	decision := aegis.decision with input as texts(81911, 10)
+	testing.refusals(decision) == {"routing.prompt_too_long"}
+	decision.deny[0].hint == "At most 81910 tokens."
+}
+
+test_a_chat_has_one_context_however_many_messages if {
+	changed := {"content": {"tokens_estimate": 50000, "messages": 10}, "request": {"model": "campus-8b"}}
+	testing.refusals(decide(changed)) == {"routing.prompt_too_long"}
+}

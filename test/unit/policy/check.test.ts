@@ -184,6 +184,24 @@ describe('checkPolicies', () => {
           'model: gpt-5.4-nano, upstream: mistral',
         ),
       ).toEqual([expect.stringMatching(/^reference there: .*"mistral" is not in models.gpt-5.4-nano.upstreams/)]);
+      expect(
+        await change(
+          'routing/data.yaml',
+          'model: gpt-5.4-nano, upstream: openai',
+          'model: text-embedding-3-small, upstream: openai',
+        ),
+      ).toEqual([
+        expect.stringMatching(/^reference there: .*"text-embedding-3-small" is not in models that answer chat/),
+      ]);
+      expect(await change('models/data.yaml', 'endpoints: [ embeddings ]', 'endpoints: [ embedings ]')).toEqual([
+        expect.stringMatching(/^data there: models.text-embedding-3-small.endpoints.0: not one of the known values/),
+      ]);
+      expect(await change('roles/data.yaml', 'responses: true', 'response: true')).toEqual([
+        expect.stringMatching(/^data there: roles.student.endpoints.response: /),
+      ]);
+      expect(await change('roles/data.yaml', 'admin.upstreams: true', 'admin.keys: true')).toEqual([
+        expect.stringMatching(/^data there: roles.admin.admin.admin.keys: /),
+      ]);
       expect(await change('roles/data.yaml', 'daily_budget: { usd: 2 }', 'dayly_budget: { usd: 2 }')).toEqual([
         expect.stringMatching(/^data there: roles.student.dayly_budget: unknown field/),
       ]);

@@ -35,6 +35,10 @@ decision := json.unmarshal(input.request.headers.decision)
 default models := ["small"]
 
 models := json.unmarshal(input.request.headers.models)
+
+default admin := {"allow": false, "deny": []}
+
+admin := json.unmarshal(input.request.headers.admin)
 `,
 };
 
@@ -121,6 +125,19 @@ describe('a policy', () => {
     expect(policy.models(listing(['small', 'small']))).toEqual(['small']);
     for (const bad of [['large'], [1], 'small', null, { small: true }, ['__proto__']]) {
       expect(failure(() => policy.models(listing(bad)))?.code).toBe('policy_unavailable');
+    }
+  });
+
+  test('decides about administration, and is unavailable for anything but a whole decision', () => {
+    const asking = (admin: unknown): Input =>
+      input({ request: { endpoint: 'admin.upstreams', headers: { admin: JSON.stringify(admin) } } });
+    const denied = { allow: false, deny: [{ code: 'x', message: 'x', hint: '', rule: 'x' }] };
+    expect(policy.admin(asking({ allow: true, deny: [] }))).toEqual({ allow: true, deny: [] });
+    expect(policy.admin(asking(denied))).toEqual(denied);
+    expect(policy.admin(input({ request: { endpoint: 'admin.upstreams' } })).allow).toBe(false);
+    const halves = [true, 'true', null, {}, { allow: true }, { allow: 'true', deny: [] }, { allow: 1, deny: [] }];
+    for (const bad of [...halves, { ...denied, allow: true }, { allow: true, deny: [], scope: 'all' }, [denied]]) {
+      expect([bad, failure(() => policy.admin(asking(bad)))?.code]).toEqual([bad, 'policy_unavailable']);
     }
   });
 
