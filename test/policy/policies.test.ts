@@ -50,7 +50,7 @@ const anyInput: fc.Arbitrary<Input> = fc
     team: mostly('cs101', 'nlp-lab', 'hist110', 'lms', 'year-12', 'nobody', ''),
     user: fc.constantFrom('sam', ''),
     roles: fc.subarray(['student', 'teacher', 'researcher', 'service', 'admin', 'emperor']),
-    limited: fc.oneof(fc.constant([]), fc.subarray(['quiz', 'tutoring', 'research'], { maxLength: 2 })),
+    limited: fc.oneof(fc.constant<string[]>([]), fc.subarray(['quiz', 'tutoring', 'research'], { maxLength: 2 })),
     workflow: mostly('', 'tutoring', 'quiz', 'grading', 'research', 'essay-feedback', 'mining'),
     tags: mostly<Record<string, string>>({}, { institution: 'MIT', course: 'CS101' }, { institution: 'X' }),
     model: fc.constantFrom(
@@ -70,7 +70,7 @@ const anyInput: fc.Arbitrary<Input> = fc
     wish: mostly(null, 0, 1, 700, 1_000_000_000),
     tools: fc.subarray(['send_email', 'web_browser', 'code_execution', 'calculator']),
     tokens: mostly(90, 0, 40_000, 300_000, 5_000_000),
-    parts: fc.oneof(fc.constant([]), fc.subarray(['image', 'document', 'audio', 'unknown'])),
+    parts: fc.oneof(fc.constant<string[]>([]), fc.subarray(['image', 'document', 'audio', 'unknown'])),
     pii: mostly<Record<string, number>>({}, { email: 3 }, { card: 1, email: 1 }),
     secrets: fc.constantFrom<Record<string, number>[]>({}, { aws: 1 }),
     choice: fc.boolean(),
