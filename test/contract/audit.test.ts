@@ -5,7 +5,7 @@ import { crc32 } from 'node:zlib';
 import { describe, expect, test } from '@jest/globals';
 import { Ajv } from 'ajv';
 import type { AuditRecord } from '../../gateway/types.gen.ts';
-import { contentOf, intentOf, outcomeOf, withHome } from '../support/audit.ts';
+import { contentOf, draftedOf, intentOf, outcomeOf, withHome } from '../support/audit.ts';
 
 /** A reader written from docs/audit.md alone, sharing no code with the gateway. */
 const readIndependently = (audit: string): { records: AuditRecord[]; head: Buffer; log: string } => {
@@ -43,10 +43,17 @@ const readIndependently = (audit: string): { records: AuditRecord[]; head: Buffe
   return { records, head: chain, log };
 };
 
-const decryptIndependently = (
-  audit: string,
-  ref: { segment: string; offset: number; bytes: number; sha256: string },
-): string => {
+interface Frame {
+  readonly segment: string;
+  readonly offset: number;
+  readonly bytes: number;
+  readonly sha256: string;
+}
+
+const decryptIndependently = (audit: string, content: Frame & { readonly parts?: readonly Frame[] }): string =>
+  Buffer.concat([content, ...(content.parts ?? [])].map((frame) => decryptFrame(audit, frame))).toString('utf8');
+
+const decryptFrame = (audit: string, ref: Frame): Buffer => {
   const segment = readFileSync(join(audit, 'content', `${ref.segment}.seg`));
   const frame = segment.subarray(ref.offset, ref.offset + ref.bytes);
   expect(createHash('sha256').update(frame).digest('hex')).toBe(ref.sha256);
@@ -54,7 +61,7 @@ const decryptIndependently = (
   // The key stream of the whole segment: as many zeros as lie before the frame show where it begins.
   const decipher = createDecipheriv('aes-256-ctr', secret, Buffer.alloc(16));
   decipher.update(Buffer.alloc(ref.offset));
-  return decipher.update(frame).subarray(16).toString('utf8');
+  return decipher.update(frame).subarray(16);
 };
 
 describe('the audit log as docs/audit.md describes it', () => {
@@ -63,7 +70,12 @@ describe('the audit log as docs/audit.md describes it', () => {
       const log = await open({ segmentBytes: 3000 });
       for (let index = 0; index < 20; index++) {
         await log.append(intentOf(`d${index}`), contentOf(`prompt ${index}: ¿qué?`));
-        await log.append(outcomeOf(`d${index}`), contentOf(`answer ${index}`, 7));
+        // Every third answer was long, and cut in the middle of a character.
+        const bytes = Buffer.from(`answer ${index} ü`);
+        const draft = log.openContent(7);
+        if (index % 3 === 0) for (const byte of bytes.subarray(0, -1)) await draft.write([Buffer.of(byte)]);
+        const chunks = [bytes.subarray(draft.bytes)];
+        await log.append(outcomeOf(`d${index}`), { chunks, retentionDays: 7, ...(draft.bytes > 0 ? { draft } : {}) });
       }
       await log.close();
       const audit = join(home, 'audit');
@@ -72,6 +84,11 @@ describe('the audit log as docs/audit.md describes it', () => {
       expect(intents.map((record) => record.content && decryptIndependently(audit, record.content))).toEqual(
         Array.from({ length: 20 }, (_, index) => `prompt ${index}: ¿qué?`),
       );
+      const outcomes = records.filter((record) => record.kind === 'outcome');
+      expect(outcomes.map((record) => record.content && decryptIndependently(audit, record.content))).toEqual(
+        Array.from({ length: 20 }, (_, index) => `answer ${index} ü`),
+      );
+      expect(outcomes.filter(({ content }) => content?.parts)).toHaveLength(7);
 
       const notes = readFileSync(join(audit, 'checkpoints'), 'utf8').trim().split('\n\n');
       const [text, signed] = notes.slice(-2) as [string, string];
@@ -107,7 +124,7 @@ describe('the audit log as docs/audit.md describes it', () => {
       const validate = new Ajv({ strictTypes: false }).compile(schema);
       const log = await open({ segmentBytes: 1500 });
       await log.append(intentOf('d1'), contentOf('x'));
-      await log.append(outcomeOf('d1'));
+      await log.append(outcomeOf('d1'), await draftedOf(log, ['a', 'long'], 'answer'));
       await log.append({ kind: 'suppressed', time: '2026-11-24T10:00:00.000Z', count: 3 });
       await log.close();
       await (await open()).close();

@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { AuditContent, RecoveredAuditLog } from '../../gateway/audit/audit-log.ts';
+import type { AuditContent, AuditLog, RecoveredAuditLog } from '../../gateway/audit/audit-log.ts';
 import { type AuditLogOptions, openAuditLog } from '../../gateway/audit/log.ts';
 import { type AuditEntry, readAudit } from '../../gateway/audit/read.ts';
 import type { AuditIntent, AuditOutcome } from '../../gateway/types.gen.ts';
@@ -68,6 +68,18 @@ export const contentOf = (text: string, retentionDays = 30): AuditContent => ({
   chunks: [Buffer.from(text)],
   retentionDays,
 });
+
+/** A content of which all but `rest` was written in pieces. */
+export const draftedOf = async (
+  log: AuditLog,
+  pieces: readonly string[],
+  rest: string | null,
+  retentionDays = 30,
+): Promise<AuditContent> => {
+  const draft = log.openContent(retentionDays);
+  for (const piece of pieces) await draft.write([Buffer.from(piece)]);
+  return { chunks: rest === null ? [] : [Buffer.from(rest)], retentionDays, draft };
+};
 
 export const entriesOf = (home: string): Promise<AuditEntry[]> => Array.fromAsync(readAudit(home));
 

@@ -3,7 +3,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, jest, test } from '@jest/globals';
-import { contentOf, intentOf, outcomeOf, withHome } from '../../support/audit.ts';
+import { contentOf, draftedOf, intentOf, outcomeOf, withHome } from '../../support/audit.ts';
 
 // Each case starts the program several times.
 jest.setTimeout(120_000);
@@ -97,6 +97,27 @@ describe('aegis audit', () => {
         ok: true,
         erased: ['dec_1', 'dec_2'],
         contents: { kept: 0, erased: 3 },
+      });
+    }));
+
+  test('a long answer in pieces is shown whole, exported, erased as one content and verified', () =>
+    withHome(async (home, open) => {
+      const log = await open();
+      await log.append(intentOf('dec_long'), contentOf('the prompt'));
+      const ref = await log.append(outcomeOf('dec_long'), await draftedOf(log, ['a long ', 'answer in '], 'pieces'));
+      await log.close();
+      expect((await aegis('audit', 'show', 'dec_long', '--home', home)).out).toMatch(/a long answer in pieces/);
+      const lines = (await aegis('audit', 'export', '--home', home)).out.trim().split('\n');
+      expect(lines.map((line) => JSON.parse(line)).find(({ kind }) => kind === 'outcome').content).toEqual(ref);
+      const erased = await aegis('audit', 'erase', 'dec_long', '--reason', 'asked', '--home', home, '--json');
+      expect(JSON.parse(erased.out)).toEqual({ contents: 2, decisions: 1, recorded: true });
+      const shown = await aegis('audit', 'show', 'dec_long', '--home', home);
+      expect(shown.out).toMatch(/answer\n {2}\(erased\)/);
+      const verified = await aegis('audit', 'verify', '--home', home, '--json');
+      expect(JSON.parse(verified.out)).toMatchObject({
+        ok: true,
+        erased: ['dec_long'],
+        contents: { kept: 0, erased: 2 },
       });
     }));
 });

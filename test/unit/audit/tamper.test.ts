@@ -3,12 +3,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { SALT_BYTES } from '../../../gateway/audit/content-store.ts';
+import { localDisk } from '../../../gateway/audit/disk.ts';
+import { eraseContents } from '../../../gateway/audit/erase.ts';
 import { GENESIS, readFrame } from '../../../gateway/audit/frame.ts';
 import { auditLayout } from '../../../gateway/audit/layout.ts';
 import { openAuditLog } from '../../../gateway/audit/log.ts';
 import { readAudit } from '../../../gateway/audit/read.ts';
 import { verifyAudit } from '../../../gateway/audit/verify.ts';
-import { contentOf, intentOf, outcomeOf } from '../../support/audit.ts';
+import { contentOf, draftedOf, intentOf, outcomeOf } from '../../support/audit.ts';
 
 interface Placed {
   readonly index: number;
@@ -258,6 +260,90 @@ describe('tampering with contents', () => {
       expect((await verifyAudit(copy)).bad).toMatchObject({ id: 'dec_0', reason: expect.stringContaining('key') });
     } finally {
       await rm(copy, { recursive: true, force: true });
+    }
+  });
+});
+
+describe('tampering with a content in pieces', () => {
+  const PIECES = ['first piece', 'second one', 'a third'];
+
+  test('each piece that is changed, zeroed, swapped with its neighbour or cut off names the record, and so does a missing key', async () => {
+    const other = await mkdtemp(join(tmpdir(), 'aegis-tamper-'));
+    try {
+      const log = await openAuditLog({ home: other });
+      await log.append(intentOf('dec_long'));
+      const ref = await log.append(outcomeOf('dec_long'), await draftedOf(log, PIECES, 'the rest'));
+      await log.close();
+      expect(await verifyAudit(other)).toMatchObject({ ok: true, contents: { kept: 1 } });
+      if (!ref?.parts) throw new Error('it is not in pieces');
+      const frames = [ref, ...ref.parts];
+      expect(frames).toHaveLength(4);
+      const { content, keys } = auditLayout(other);
+      for (const [number, { segment, offset, bytes: length }] of frames.entries()) {
+        const file = join(content, `${segment}.seg`);
+        const bytes = await readFile(file);
+        const expectBad = async (reason: string, changed: Buffer): Promise<void> => {
+          await writeFile(file, changed);
+          const { problems } = await verifyAudit(other);
+          await writeFile(file, bytes);
+          expect({ number, problems }).toEqual({
+            number,
+            problems: [expect.objectContaining({ id: 'dec_long', reason: expect.stringContaining(reason) })],
+          });
+        };
+        const flipped = Buffer.from(bytes);
+        flipped[offset + length - 1]! ^= 0x80;
+        await expectBad('changed', flipped);
+        await expectBad('overwritten', Buffer.from(bytes).fill(0, offset, offset + length));
+        await expectBad('missing', bytes.subarray(0, offset + length - 1));
+        const next = frames[number + 1];
+        if (next?.segment === segment) {
+          const swapped = Buffer.concat([
+            bytes.subarray(next.offset, next.offset + next.bytes),
+            bytes.subarray(offset, next.offset),
+          ]);
+          await expectBad(
+            'changed',
+            Buffer.concat([bytes.subarray(0, offset), swapped, bytes.subarray(next.offset + next.bytes)]),
+          );
+        }
+        const key = join(keys, `${segment}.key`);
+        const secret = await readFile(key);
+        await rm(key);
+        expect((await verifyAudit(other)).bad).toMatchObject({
+          id: 'dec_long',
+          reason: expect.stringContaining('key'),
+        });
+        await writeFile(key, secret);
+      }
+      expect(await verifyAudit(other)).toMatchObject({ ok: true });
+    } finally {
+      await rm(other, { recursive: true, force: true });
+    }
+  });
+
+  test('an erasure of one piece by hand is no excuse for what was done to another', async () => {
+    const other = await mkdtemp(join(tmpdir(), 'aegis-tamper-'));
+    try {
+      const log = await openAuditLog({ home: other });
+      await log.append(intentOf('dec_long'));
+      const ref = await log.append(outcomeOf('dec_long'), await draftedOf(log, PIECES, null));
+      await log.close();
+      if (!ref?.parts) throw new Error('it is not in pieces');
+      const layout = auditLayout(other);
+      await eraseContents(layout, localDisk, [{ id: 'dec_long', ...ref }], '', Date.now());
+      expect(await verifyAudit(other)).toMatchObject({ ok: true, contents: { erased: 1, kept: 0 } });
+      const file = join(layout.content, `${ref.segment}.seg`);
+      const bytes = await readFile(file);
+      bytes[ref.parts[1]!.offset]! ^= 1;
+      await writeFile(file, bytes);
+      expect(await verifyAudit(other)).toMatchObject({
+        ok: false,
+        bad: { id: 'dec_long', reason: 'its content was changed' },
+        contents: { erased: 0, kept: 0 },
+      });
+    } finally {
+      await rm(other, { recursive: true, force: true });
     }
   });
 });
