@@ -85,14 +85,17 @@ class ChatEvents implements EventTranslation {
     return events;
   }
 
-  /** A second start is a repetition, or a message that replaces one cut short: what was said stays said. */
+  /** A second start is a repetition, or of a message that replaces one cut short: what was said stays said. */
   #message(message: Json): Json[] {
+    if (this.#isStarted && message.id === this.#id) return [];
     if (typeof message.id === 'string' && !this.#isStarted) this.#id = message.id;
     if (typeof message.model === 'string' && !this.#isStarted) this.#model = message.model;
     if (isObject(message.usage)) this.#usage = { ...message.usage };
     const events = this.#isStarted ? [] : this.#say({});
     this.#blocks.clear();
     this.#details = [];
+    this.#stopReason = message.stop_reason;
+    this.#stopDetails = message.stop_details;
     // Blocks that the start brings along are whole.
     const content = Array.isArray(message.content) ? message.content : [];
     for (let index = 0; index < content.length; index++) {
