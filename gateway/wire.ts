@@ -1,6 +1,7 @@
 import { mkdirSync } from 'node:fs';
 import { isIP } from 'node:net';
 import pino from 'pino';
+import { createAdminApi } from './admin/admin-api.ts';
 import { createControlPlane } from './admin/control-plane.ts';
 import { createApp } from './app.ts';
 import { auditLayout } from './audit/layout.ts';
@@ -170,11 +171,14 @@ const open = async (
   app.on('error', (error: unknown) => log.debug({ cause: String(error) }, 'connection'));
   // The control plane closes last: it says that the gateway is stopping while requests end.
   const control = await listen(
-    createControlPlane(() => ({
-      problems: problemsOf(gateway, isDraining),
-      policy: policies.current ? { ...policies.current.ref } : null,
-      upstreams: gateway.facts.upstreams(),
-    })),
+    createControlPlane(
+      () => ({
+        problems: problemsOf(gateway, isDraining),
+        policy: policies.current ? { ...policies.current.ref } : null,
+        upstreams: gateway.facts.upstreams(),
+      }),
+      createAdminApi(gateway),
+    ),
     settings.adminListen,
   );
   closers.push(() => drain(control.server, NOTHING, 0));

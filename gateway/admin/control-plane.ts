@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 
-/** What the control plane tells of the gateway. */
+/** What the control plane tells of the gateway without a credential. */
 export interface Health {
   /** Why the gateway is not ready; empty when it is. */
   readonly problems: readonly string[];
@@ -9,10 +9,17 @@ export interface Health {
   readonly upstreams: Readonly<Record<string, unknown>>;
 }
 
-/** The control plane's listener: `/healthz` (the process lives) and `/readyz` (it may be sent requests). */
+/**
+ * The control plane's listener: `/healthz` (the process lives) and `/readyz` (it may be sent requests), open to whoever
+ * reaches it, and `/admin/v1/…`, which the policy guards.
+ */
 export const createControlPlane =
-  (health: () => Health) =>
+  (health: () => Health, admin: (req: IncomingMessage, res: ServerResponse) => Promise<void>) =>
   (req: IncomingMessage, res: ServerResponse): void => {
+    if (req.url?.startsWith('/admin/')) {
+      void admin(req, res);
+      return;
+    }
     const [status, body] = reply(req, health);
     const text = `${JSON.stringify(body)}\n`;
     res.writeHead(status, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) });

@@ -62,7 +62,7 @@ export const describe = (
 
 /** Describes a request that has no body, such as a list of models. Throws as `describe`. */
 export const describeBodiless = (
-  head: DescribedHead & Pick<Head, 'endpoint' | 'dialect'>,
+  head: DescribedHead & Pick<Input['request'], 'endpoint' | 'dialect'>,
   caller: Input['caller'],
   facts: Facts,
 ): Input => {
