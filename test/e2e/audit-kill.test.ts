@@ -7,8 +7,11 @@ import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from '@jest/globals';
+import { ContentReader } from '../../gateway/audit/content.ts';
+import { auditLayout } from '../../gateway/audit/layout.ts';
 import { readAudit } from '../../gateway/audit/read.ts';
 import { verifyAudit } from '../../gateway/audit/verify.ts';
+import { answerPieces } from '../support/audit.ts';
 
 const APPENDER = fileURLToPath(new URL('../support/audit-appender.ts', import.meta.url));
 const KILLS = 30;
@@ -35,8 +38,9 @@ const appendAndDie = async (home: string, run: number): Promise<{ lines: string[
 };
 
 describe('kill -9 of a process that appends under load', () => {
-  test(`${KILLS} times: no acknowledged record is lost, none is doubled, and the next start takes at most 2 s`, async () => {
+  test(`${KILLS} times: no acknowledged record or answer is lost, none is doubled, and the next start takes at most 2 s`, async () => {
     const home = await mkdtemp(join(tmpdir(), 'aegis-audit-kill-'));
+    const reader = new ContentReader(auditLayout(home));
     try {
       const acknowledged = new Set<string>();
       for (let run = 0; run < KILLS; run++) {
@@ -46,11 +50,17 @@ describe('kill -9 of a process that appends under load', () => {
       }
       expect(acknowledged.size).toBeGreaterThan(KILLS * 10);
       const recorded = new Map<string, number>();
+      let longAnswers = 0;
       for await (const { record } of readAudit(home)) {
         if (record.kind !== 'intent' && record.kind !== 'outcome') continue;
         const line = `${record.kind} ${record.id}`;
         recorded.set(line, (recorded.get(line) ?? 0) + 1);
+        if (record.kind !== 'outcome' || !record.content) continue;
+        longAnswers += 1;
+        const answer = (await reader.decrypt(record.content))?.toString('utf8');
+        expect(answer === answerPieces(record.id ?? '').join('')).toBe(true);
       }
+      expect(longAnswers).toBeGreaterThan(KILLS);
       expect([...acknowledged].filter((line) => !recorded.has(line))).toEqual([]);
       expect([...recorded].filter(([, times]) => times !== 1)).toEqual([]);
       const report = await verifyAudit(home);
@@ -58,6 +68,7 @@ describe('kill -9 of a process that appends under load', () => {
       // Every earlier run's intents got their outcome from the run after it; only the last run's are open.
       expect(report.openIntents.filter((id) => !id.startsWith(`run${KILLS - 1}-`))).toEqual([]);
     } finally {
+      await reader.close();
       await rm(home, { recursive: true, force: true });
     }
   }, 240_000);

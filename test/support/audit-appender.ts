@@ -1,6 +1,6 @@
 import { writeSync } from 'node:fs';
 import { openAuditLog } from '../../gateway/audit/log.ts';
-import { contentOf, intentOf, outcomeOf } from './audit.ts';
+import { answerPieces, contentOf, intentOf, outcomeOf } from './audit.ts';
 
 // A process that appends under load until it is killed. It prints the id of each acknowledged record, in one write a line.
 
@@ -14,12 +14,21 @@ for (const { id } of log.openIntents) {
 }
 writeSync(1, 'ready\n');
 
+/** An outcome whose answer goes to the disk while others do. */
+const longAnswer = async (id: string): Promise<void> => {
+  const [rest, ...pieces] = answerPieces(id).toReversed() as [string, ...string[]];
+  const draft = log.openContent(30);
+  for (const piece of pieces.toReversed()) await draft.write([Buffer.from(piece)]);
+  await log.append(outcomeOf(id), { chunks: [Buffer.from(rest)], retentionDays: 30, draft });
+};
+
 const request = async (caller: number): Promise<void> => {
   for (let index = 0; ; index++) {
     const id = `run${run}-${caller}-${index}`;
     await log.append(intentOf(id), index % 4 === 0 ? contentOf(`prompt of ${id}`.repeat(20)) : undefined);
     writeSync(1, `intent ${id}\n`);
-    await log.append(outcomeOf(id));
+    if (index % 5 === 0) await longAnswer(id);
+    else await log.append(outcomeOf(id));
     writeSync(1, `outcome ${id}\n`);
   }
 };

@@ -81,6 +81,10 @@ export const draftedOf = async (
   return { chunks: rest === null ? [] : [Buffer.from(rest)], retentionDays, draft };
 };
 
+/** The pieces of a long answer of this id: a reader knows what they must be. */
+export const answerPieces = (id: string): string[] =>
+  Array.from({ length: 4 }, (_, piece) => `piece ${piece} of ${id}; `.repeat(500));
+
 export const entriesOf = (home: string): Promise<AuditEntry[]> => Array.fromAsync(readAudit(home));
 
 /** Ids of the records of a kind, in the log's order. */
