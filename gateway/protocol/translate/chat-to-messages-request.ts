@@ -82,7 +82,7 @@ const FIELDS: Readonly<Record<string, Field>> = {
   reasoning_effort: addThinking,
   response_format: addFormat,
   service_tier: (body, out) => {
-    const tier = SERVICE_TIERS[String(body.service_tier)];
+    const tier = SERVICE_TIERS.get(body.service_tier);
     if (tier === undefined) throw cannotSay('service_tier', 'it has the tiers auto and default');
     out.service_tier = tier;
   },
@@ -112,7 +112,10 @@ const FIELDS: Readonly<Record<string, Field>> = {
   web_search_options: never('web_search_options'),
 };
 
-const SERVICE_TIERS: Readonly<Record<string, string>> = { auto: 'auto', default: 'standard_only' };
+const SERVICE_TIERS: ReadonlyMap<unknown, string> = new Map([
+  ['auto', 'auto'],
+  ['default', 'standard_only'],
+]);
 
 const unknownField = (name: string): GatewayError =>
   new GatewayError(
