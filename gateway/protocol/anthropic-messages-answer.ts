@@ -19,7 +19,7 @@ export const anthropicAnswerTexts = (body: unknown): AnswerText[] => {
 };
 
 /** The strings inside `holder[key]`, at any depth. */
-const leafTexts = (texts: AnswerText[], holder: Json, key: string, channel: string): void => {
+export const leafTexts = (texts: AnswerText[], holder: Json, key: string, channel: string): void => {
   const value = holder[key];
   if (typeof value === 'string') texts.push(memberText(holder, key, channel, 'tool_arguments'));
   // An array is an object whose keys are its indexes.

@@ -42,6 +42,10 @@ export interface Call {
   readonly opaque: ReadonlySet<number>;
   /** Whether the provider itself is to run tools (web search, MCP servers …), whose output adds to the input. */
   readonly serverTools: boolean;
+  /** Prompts that are answered each on its own (completions, embeddings); absent where a call is one conversation. */
+  readonly prompts?: number;
+  /** Tokens that were sent as ids; absent where there are none. */
+  readonly tokenIds?: number;
 }
 
 /** One text of a conversation and who says it. */
@@ -120,6 +124,8 @@ export interface AnswerText {
   readonly value: string;
   /** Whether the value is JSON text, or a piece of it, so that what is put into it must be escaped. */
   readonly json: boolean;
+  /** Whether the answer has said it before, or the request has: what adds up what was said leaves it out. */
+  readonly isRepeat?: boolean;
   /** Changes the string in the parsed answer or event. */
   set(value: string): void;
 }

@@ -1,6 +1,8 @@
 import { GatewayError } from '../errors.ts';
 import { isObject } from '../protocol/fields.ts';
+import { type OfferedTool, offeredTools } from '../protocol/openai-responses-tools.ts';
 import type { Call } from '../protocol/protocol.ts';
+import { checkStored } from './stored.ts';
 
 /**
  * Fields with which a caller would leave what the policy judged and the catalogue prices, and the values that do not.
@@ -18,19 +20,28 @@ const ALLOWED: Readonly<Record<string, readonly unknown[]>> = {
 };
 const NAMES = Object.keys(ALLOWED);
 
-/** Throws GatewayError `invalid_field` when a call asks for another model, price or account than it is judged by. */
-export const checkPriced = ({ body }: Call): void => {
+/**
+ * Throws GatewayError `invalid_field` when a call asks for another model, price or account than it is judged by, or for
+ * what is stored at the provider.
+ */
+export const checkPriced = (call: Call): void => {
+  const { body } = call;
   for (const name of NAMES) {
     const value = body[name];
     if (value === undefined || value === null || ALLOWED[name]!.includes(value)) continue;
     throw refused(name);
   }
-  if (!Array.isArray(body.tools)) return;
-  for (let index = 0; index < body.tools.length; index++) {
-    const tool: unknown = body.tools[index];
-    // Anthropic's advisor.
-    if (isObject(tool) && typeof tool.model === 'string') throw refused(`tools[${index}].model`);
+  for (const { tool, param } of toolsOf(call)) {
+    // Anthropic's advisor, OpenAI's image generation.
+    if (typeof tool.model === 'string') throw refused(`${param}.model`);
   }
+  checkStored(call);
+};
+
+const toolsOf = ({ endpoint, body }: Call): OfferedTool[] => {
+  if (endpoint === 'responses') return offeredTools(body);
+  const tools: unknown[] = Array.isArray(body.tools) ? body.tools : [];
+  return tools.flatMap((tool, index) => (isObject(tool) ? [{ tool, param: `tools[${index}]` }] : []));
 };
 
 const refused = (param: string): GatewayError =>

@@ -40,6 +40,35 @@ export const streamedRecordings = (): Recording[] =>
     return [{ name, dialect: 'openai', bytes: Buffer.from(stream), parsed }];
   });
 
+/** Every whole response of OpenAI's responses API. */
+export const wholeResponses = (): Recording[] =>
+  files('.json').flatMap(({ name, text }): Recording[] => {
+    const body = JSON.parse(text) as Record<string, unknown>;
+    return body.object === 'response' ? [{ name, dialect: 'openai', bytes: Buffer.from(text), parsed: [body] }] : [];
+  });
+
+/** Every streamed response of OpenAI's responses API, with the events' names. */
+export const streamedResponses = (): Recording[] =>
+  files('.chunks.txt').flatMap(({ name, text }): Recording[] => {
+    const all = text.split('\n').filter((line) => line.trim() !== '');
+    if (!all[0]?.includes('"response.created"')) return [];
+    const end = all.findIndex((line) => /"type":"response\.(?:completed|incomplete|failed)"/.test(line));
+    const lines = end < 0 ? all : all.slice(0, end + 1);
+    const parsed = lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+    const stream = lines.map((line, index) => `event: ${String(parsed[index]?.type)}\ndata: ${line}\n\n`).join('');
+    return [{ name, dialect: 'openai', bytes: Buffer.from(stream), parsed }];
+  });
+
+/** The recordings of an endpoint, whole and streamed. */
+export const recordingsOf = (
+  endpoint: 'chat.completions' | 'messages' | 'responses',
+): Record<'whole' | 'streamed', Recording[]> => {
+  if (endpoint === 'responses') return { whole: wholeResponses(), streamed: streamedResponses() };
+  const dialect = endpoint === 'messages' ? 'anthropic' : 'openai';
+  const isOf = (recording: Recording): boolean => recording.dialect === dialect;
+  return { whole: wholeRecordings().filter(isOf), streamed: streamedRecordings().filter(isOf) };
+};
+
 const files = (ending: string): { name: string; text: string }[] =>
   readdirSync(FOLDER, { recursive: true, encoding: 'utf8' })
     .filter((name) => name.endsWith(ending))

@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
+import { openaiResponses } from '../../../gateway/protocol/openai-responses.ts';
 import type { Protocol, ReportedUsage } from '../../../gateway/protocol/protocol.ts';
 import { protocolOf } from '../../../gateway/protocol/protocols.ts';
 import { eventData, splitEvents } from '../../../gateway/protocol/sse.ts';
@@ -9,6 +10,7 @@ const ROOT = new URL('../../fixtures/provider-recordings/', import.meta.url).pat
 const FAMILIES: [string, Protocol][] = [
   ['anthropic', protocolOf('messages')],
   ['openai', protocolOf('chat.completions')],
+  ['openai-responses', openaiResponses],
   ['openai-compatible', protocolOf('chat.completions')],
   ['mistral', protocolOf('chat.completions')],
 ];
@@ -49,7 +51,8 @@ describe.each(FAMILIES)('recordings of %s', (family, protocol) => {
       }
       for (const channel of events.open()) over.add(channel);
       expect([name, [...seen].filter((channel) => !over.has(channel))]).toEqual([name, []]);
-      if (text(family, name).includes('tokens"')) expect([name, isSound(usage.result())]).toEqual([name, true]);
+      if (/(?:prompt|input)_tokens"/.test(text(family, name)))
+        expect([name, isSound(usage.result())]).toEqual([name, true]);
     }
   });
 });
