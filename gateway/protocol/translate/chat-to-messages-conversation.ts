@@ -1,6 +1,7 @@
 import { GatewayError } from '../../errors.ts';
 import { arrayField, invalidField, isObject, type Json } from '../fields.ts';
-import { cannotSay, objectAt, objectOf, onlyKnown, stringAt } from './chat-to-messages-fields.ts';
+import { Calls, functionKey } from './chat-to-messages-calls.ts';
+import { cannotSay, onlyKnown, stringAt } from './chat-to-messages-fields.ts';
 import {
   blocksOf,
   cacheControlOf,
@@ -9,7 +10,6 @@ import {
   TEXT_ONLY,
   USER_PARTS,
 } from './chat-to-messages-parts.ts';
-import { CUSTOM_INPUT } from './chat-to-messages-tools.ts';
 import { reasoningBlocks } from './reasoning-details.ts';
 
 interface Turn {
@@ -57,9 +57,7 @@ class Turns implements Conversation {
   /** System blocks that wait for the end of the user's turn, and the last message that said one. */
   #later: Json[] = [];
   #laterParam = '';
-  /** Calls without a result yet: the caller's id and ours. */
-  readonly #open = new Map<string, string>();
-  readonly #ids = new Set<string>();
+  readonly #calls = new Calls();
 
   constructor(takesLaterSystem: boolean) {
     this.#takesLaterSystem = takesLaterSystem;
@@ -73,7 +71,7 @@ class Turns implements Conversation {
     onlyKnown(message, members, param);
     if (role === 'system' || role === 'developer') this.#system(message, param);
     else if (role === 'tool') this.#result(message, stringAt(message, 'tool_call_id', param), param);
-    else if (role === 'function') this.#result(message, FUNCTION_KEY + stringAt(message, 'name', param), param);
+    else if (role === 'function') this.#result(message, functionKey(stringAt(message, 'name', param)), param);
     else {
       this.#allAnswered(param);
       if (role === 'user')
@@ -123,46 +121,15 @@ class Turns implements Conversation {
     blocks.push(...marked(texts, message, param));
     const calls = arrayField(message, 'tool_calls', `${param}.tool_calls`);
     for (let index = 0; index < calls.length; index++) {
-      blocks.push(this.#call(calls[index], `${param}.tool_calls[${index}]`));
+      blocks.push(this.#calls.toolUse(calls[index], `${param}.tool_calls[${index}]`));
     }
     const call = message.function_call ?? undefined;
-    if (call !== undefined) {
-      if (!isObject(call)) throw invalidField(`${param}.function_call`, 'an object');
-      const name = stringAt(call, 'name', `${param}.function_call`);
-      blocks.push(this.#use(FUNCTION_KEY + name, name, inputOf(call, `${param}.function_call`), param));
-    }
+    if (call !== undefined) blocks.push(this.#calls.functionUse(call, `${param}.function_call`));
     this.#say('assistant', blocks);
   }
 
-  #call(call: unknown, param: string): Json {
-    if (!isObject(call)) throw invalidField(param, 'an object');
-    onlyKnown(call, CALL, param);
-    const key = stringAt(call, 'id', param);
-    const type = call.type ?? 'function';
-    if (type === 'custom') {
-      const custom = objectAt(call, 'custom', param);
-      const input = { [CUSTOM_INPUT]: stringAt(custom, 'input', `${param}.custom`) };
-      return this.#use(key, stringAt(custom, 'name', `${param}.custom`), input, `${param}.id`);
-    }
-    if (type !== 'function') throw invalidField(`${param}.type`, 'function or custom');
-    const named = objectAt(call, 'function', param);
-    const name = stringAt(named, 'name', `${param}.function`);
-    return this.#use(key, name, inputOf(named, `${param}.function`), `${param}.id`);
-  }
-
-  /** Opens a call under an id that Anthropic takes: of its own letters, and once in a conversation. */
-  #use(key: string, name: string, input: Json, param: string): Json {
-    if (this.#open.has(key)) throw cannotSay(param, 'two calls of one message have the same id');
-    const plain = key.replace(/[^A-Za-z0-9_-]/g, '_');
-    let id = plain === '' ? '_' : plain;
-    for (let count = 2; this.#ids.has(id); count++) id = `${plain}_${count}`;
-    this.#ids.add(id);
-    this.#open.set(key, id);
-    return { type: 'tool_use', id, name, input };
-  }
-
   #result(message: Json, key: string, param: string): void {
-    const id = this.#open.get(key);
+    const id = this.#calls.answer(key);
     if (id === undefined) {
       throw new GatewayError(
         'invalid_field',
@@ -170,7 +137,6 @@ class Turns implements Conversation {
         { param: message.role === 'tool' ? `${param}.tool_call_id` : `${param}.name` },
       );
     }
-    this.#open.delete(key);
     const { content } = message;
     const said = typeof content === 'string' ? content : blocksOf(content, USER_PARTS, `${param}.content`);
     const control = cacheControlOf(message, param);
@@ -185,8 +151,8 @@ class Turns implements Conversation {
   }
 
   #allAnswered(param: string): void {
-    if (this.#open.size === 0) return;
-    const ids = [...this.#open.keys()].map((key) => key.replace(FUNCTION_KEY, ''));
+    const ids = this.#calls.unanswered;
+    if (ids.length === 0) return;
     throw new GatewayError(
       'invalid_field',
       `An assistant message with tool calls must be followed by a tool message for each: ${ids.join(', ')} has none.`,
@@ -195,18 +161,7 @@ class Turns implements Conversation {
   }
 }
 
-const CALL: ReadonlySet<string> = new Set(['id', 'type', 'function', 'custom', 'index']);
-
-/** The older form of a call has no id: its name is one, kept apart from ids. */
-const FUNCTION_KEY = '\u0000';
-
 const marked = (blocks: Json[], message: Json, param: string): Json[] => {
   markCache(blocks, message, param);
   return blocks;
-};
-
-/** What a call's `arguments` say. A model that calls a function without parameters may write nothing. */
-const inputOf = (call: Json, param: string): Json => {
-  const text = stringAt(call, 'arguments', param);
-  return text.trim() === '' ? {} : objectOf(text, `${param}.arguments`);
 };
