@@ -22,11 +22,14 @@ const CONTEXT = {
   includeUsage: true,
 };
 
-const FILES = ['mistral', 'openai', 'openai-compatible'].flatMap((family) =>
-  readdirSync(join(FOLDER, family))
-    .sort()
-    .map((name) => ({ name, bytes: readFileSync(join(FOLDER, family, name)) })),
-);
+const FILES = ['mistral', 'openai', 'openai-compatible']
+  .flatMap((family) =>
+    readdirSync(join(FOLDER, family))
+      .sort()
+      .map((name) => ({ name, bytes: readFileSync(join(FOLDER, family, name)) })),
+  )
+  // Responses are not told by choices, and not always one event a line.
+  .filter(({ bytes }) => bytes.includes('"choices"'));
 const isChat = (body: Json | undefined): body is Json =>
   Array.isArray(body?.choices) && body.object !== 'text_completion';
 
