@@ -7,6 +7,8 @@ import type { Endpoint, UpstreamKind } from '../../../gateway/protocol/protocol.
 import { protocolOf } from '../../../gateway/protocol/protocols.ts';
 import { splice } from '../../../gateway/protocol/splice.ts';
 import { chatToMessages } from '../../../gateway/protocol/translate/chat-to-messages.ts';
+import { messagesToChat } from '../../../gateway/protocol/translate/messages-to-chat.ts';
+import { responsesToChat } from '../../../gateway/protocol/translate/responses-to-chat.ts';
 import type { Translation } from '../../../gateway/protocol/translation.ts';
 import { translationOf } from '../../../gateway/protocol/translations.ts';
 
@@ -118,7 +120,7 @@ const missing = (wanted: unknown, actual: unknown, path: string): string[] => {
 };
 
 /** Translations that nothing registers yet. */
-const LOCAL: readonly Translation[] = [chatToMessages];
+const LOCAL: readonly Translation[] = [chatToMessages, messagesToChat, responsesToChat];
 
 const translationNamed = (from: Endpoint, to: Endpoint): Translation | undefined => {
   try {

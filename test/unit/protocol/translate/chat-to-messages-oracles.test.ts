@@ -192,3 +192,73 @@ describe('streamed and whole', () => {
     expect(said.usage).toEqual(answer.usage);
   });
 });
+
+describe('the AI SDK asks the same', () => {
+  type Options = Parameters<ReturnType<typeof anthropic>['doGenerate']>[0];
+  const file = (mediaType: string, data: string) =>
+    ({ type: 'file', mediaType, filename: 'a.pdf', data: { type: 'data', data } }) as const;
+  const PLAIN: Options = {
+    maxOutputTokens: 500,
+    stopSequences: ['END'],
+    prompt: [
+      { role: 'system', content: 'Be brief.' },
+      {
+        role: 'user',
+        content: [
+          { type: 'text', text: 'See' },
+          file('image/png', 'iVBORw0KGgo='),
+          file('application/pdf', 'JVBERi0xLjQ='),
+        ],
+      },
+      {
+        role: 'assistant',
+        content: [
+          { type: 'text', text: 'Well' },
+          { type: 'tool-call', toolCallId: 'a', toolName: 'f', input: { x: 1 } },
+          { type: 'tool-call', toolCallId: 'b', toolName: 'f', input: {} },
+        ],
+      },
+      {
+        role: 'tool',
+        content: [
+          { type: 'tool-result', toolCallId: 'a', toolName: 'f', output: { type: 'text', value: 'one' } },
+          { type: 'tool-result', toolCallId: 'b', toolName: 'f', output: { type: 'json', value: { y: 2 } } },
+        ],
+      },
+      { role: 'user', content: [{ type: 'text', text: 'So?' }] },
+    ],
+  };
+  const SCHEMA = { type: 'object', properties: { x: { type: 'number' } }, additionalProperties: false } as const;
+  const TOOLS: Options = {
+    ...PLAIN,
+    tools: [{ type: 'function', name: 'f', description: 'd', inputSchema: SCHEMA, strict: true }],
+  };
+
+  /** The body that a model of the AI SDK sends. */
+  const bodyOf = async (
+    make: (fetch: typeof globalThis.fetch) => ReturnType<typeof anthropic | typeof openai>,
+    options: Options,
+  ): Promise<Json> => {
+    let sent: Json | undefined;
+    const model = make(async (_url, init) => {
+      sent = JSON.parse(init?.body as string) as Json;
+      return new Response('{}', { status: 500 });
+    });
+    await expect(model.doGenerate(options)).rejects.toBeDefined();
+    return sent!;
+  };
+
+  test.each<[string, Options]>([
+    ['texts, files, calls and results', PLAIN],
+    ['a tool that may be called', { ...TOOLS, toolChoice: { type: 'auto' } }],
+    ['a tool that must be called', { ...TOOLS, toolChoice: { type: 'required' } }],
+    ['a tool that is named', { ...TOOLS, toolChoice: { type: 'tool', toolName: 'f' } }],
+    ['an output format', { ...PLAIN, responseFormat: { type: 'json', name: 'x', schema: SCHEMA } }],
+    ['a temperature', { ...PLAIN, temperature: 0.25 }],
+  ])('for %s of Anthropic, and of OpenAI translated', async (_name, options) => {
+    const model = 'claude-haiku-4-5';
+    const native = await bodyOf((fetch) => createAnthropic({ apiKey: 'x', fetch })(model), options);
+    const asked = await bodyOf(openai, options);
+    expect(chatToMessages.request({ ...asked, model })).toEqual(native);
+  });
+});
