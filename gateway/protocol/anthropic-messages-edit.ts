@@ -2,16 +2,12 @@ import { anthropicToolName, mcpServerName } from './anthropic-messages-tools.ts'
 import { isObject } from './fields.ts';
 import type { Call, Edits, Splice } from './protocol.ts';
 import { removeTools, type ToolList } from './remove-tools.ts';
+import { setMember } from './set-member.ts';
 
 /** The splices that carry out `edits` on a messages body. Usage is always in the answer. */
 export const editAnthropicMessages = (call: Call, edits: Edits): Splice[] => {
-  const { members, end } = call.scan;
   const splices: Splice[] = [];
-  const set = (name: string, text: string): void => {
-    const member = members.get(name);
-    if (member) splices.push({ start: member.start, end: member.end, text });
-    else splices.push({ start: end, end, text: `,${JSON.stringify(name)}:${text}` });
-  };
+  const set = (name: string, text: string): void => void splices.push(setMember(call.scan, name, text));
   if (edits.model !== undefined) set('model', JSON.stringify(edits.model));
   if (edits.maxOutputTokens !== undefined) set('max_tokens', String(edits.maxOutputTokens));
   if (edits.removeTools && edits.removeTools.length > 0)

@@ -10,12 +10,14 @@ export const isObject = (value: unknown): value is Json =>
 export const invalidField = (param: string, expected: string): GatewayError =>
   new GatewayError('invalid_field', `Invalid type for '${param}': expected ${expected}.`, { param });
 
+/** The error of a required field that was not sent, in OpenAI's words. */
+export const missingField = (name: string): GatewayError =>
+  new GatewayError('invalid_field', `Missing required parameter: '${name}'.`, { param: name });
+
 /** A required string that is not empty. */
 export const requiredString = (body: Json, name: string): string => {
   const value = body[name];
-  if (value === undefined) {
-    throw new GatewayError('invalid_field', `Missing required parameter: '${name}'.`, { param: name });
-  }
+  if (value === undefined) throw missingField(name);
   if (typeof value !== 'string' || value === '') throw invalidField(name, 'a string that is not empty');
   return value;
 };
@@ -23,9 +25,7 @@ export const requiredString = (body: Json, name: string): string => {
 /** A required array. */
 export const requiredArray = (body: Json, name: string): unknown[] => {
   const value = body[name];
-  if (value === undefined) {
-    throw new GatewayError('invalid_field', `Missing required parameter: '${name}'.`, { param: name });
-  }
+  if (value === undefined) throw missingField(name);
   if (!Array.isArray(value)) throw invalidField(name, 'an array');
   return value;
 };

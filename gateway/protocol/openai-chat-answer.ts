@@ -19,7 +19,7 @@ export const memberText = (
 });
 
 /** The `index` of a choice or a tool call; its place in the list where there is none. */
-const indexOf = (item: Json, order: number): number =>
+export const indexOf = (item: Json, order: number): number =>
   Number.isSafeInteger(item.index) ? (item.index as number) : order;
 
 /** Texts of a message or a delta. Reasoning here is unsigned, so it is restored like any text. */
@@ -72,12 +72,27 @@ const callTexts = (texts: AnswerText[], calls: unknown[], prefix: string): void 
 export const openaiAnswerTexts = (body: unknown): AnswerText[] => choiceTexts(body, 'message');
 
 /** A reader of a chat completions stream. A choice's texts end with its finish_reason. */
-export const openaiAnswerEvents = (): AnswerEvents => {
+export const openaiAnswerEvents = (): AnswerEvents =>
+  choiceEvents(
+    'chat.completion.chunk',
+    (event) => choiceTexts(event, 'delta'),
+    (channel, text) => ({ delta: deltaOf(channel, text) }),
+  );
+
+/**
+ * A reader of a stream whose events have `choices`, of which each ends its texts with a finish_reason. The first two
+ * words of a channel are `choice` and its index; `write` gives what carries a text in one.
+ */
+export const choiceEvents = (
+  object: string,
+  read: (event: unknown) => AnswerText[],
+  write: (channel: string, text: string) => Json,
+): AnswerEvents => {
   const open = new Set<string>();
-  let envelope: Json = { object: 'chat.completion.chunk', created: 0, id: '', model: '' };
+  let envelope: Json = { object, created: 0, id: '', model: '' };
   return {
     read(event) {
-      const pieces = choiceTexts(event, 'delta');
+      const pieces = read(event);
       for (const { channel } of pieces) open.add(channel);
       const ended: string[] = [];
       if (isObject(event) && Array.isArray(event.choices)) {
@@ -95,7 +110,7 @@ export const openaiAnswerEvents = (): AnswerEvents => {
     },
     open: () => [...open],
     write: (channel, text) => {
-      const choice = { index: Number(channel.split(' ', 2)[1]), delta: deltaOf(channel, text), finish_reason: null };
+      const choice = { index: Number(channel.split(' ', 2)[1]), ...write(channel, text), finish_reason: null };
       return `data: ${JSON.stringify({ ...envelope, choices: [choice] })}\n\n`;
     },
   };

@@ -44,7 +44,7 @@ export interface Call {
   readonly serverTools: boolean;
   /** Prompts that are answered each on its own (completions, embeddings); absent where a call is one conversation. */
   readonly prompts?: number;
-  /** Tokens that were sent as ids; absent where there are none. */
+  /** Tokens that were sent as ids; absent where there are none, or what cannot be read is of other kinds too. */
   readonly tokenIds?: number;
 }
 

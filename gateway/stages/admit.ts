@@ -1,6 +1,6 @@
 import { GatewayError } from '../errors.ts';
 import type { Demand, Limiter, LimitState, Permit, Refusal } from '../limit/limiter.ts';
-import type { PriceTable } from '../prices.ts';
+import { MAX_TOKENS, type PriceTable } from '../prices.ts';
 import type { Call } from '../protocol/protocol.ts';
 import type { Decision, Input } from '../types.gen.ts';
 import { lostPromptCost } from './account.ts';
@@ -15,7 +15,8 @@ const TOOL_PROMPT_TOKENS = 1024;
 
 /**
  * A call can end no dearer than this, millionths of a US dollar: every candidate at its dearest class and tier, and
- * before it each earlier one given up after it had the prompt, as `account` charges that (`tokens_estimate`).
+ * before it each earlier one given up twice after it had the prompt, and itself once, as `account` charges that (`tokens_estimate`):
+ * a candidate is asked again at most once.
  * Throws GatewayError `invalid_field` for a call that has no such bound.
  */
 export const costBound = (
@@ -31,11 +32,15 @@ export const costBound = (
   for (const { model, maxOutputTokens, contextTokens } of candidates) {
     const inputTokensMax = Math.max(promptTokens, inputTokenBound(call, contextTokens, content));
     const outputTokensMax = outputTokenBound(call, maxOutputTokens);
-    bound = Math.max(bound, givenUp + prices.upperBound({ models: [model], inputTokensMax, outputTokensMax }));
-    givenUp += lostPromptCost(model, promptTokens, prices);
+    const lost = lostPromptCost(model, promptTokens, prices);
+    bound = Math.max(bound, givenUp + lost + prices.upperBound({ models: [model], inputTokensMax, outputTokensMax }));
+    givenUp += 2 * lost;
   }
   return bound;
 };
+
+/** Of input and of output: no call comes near, and both together can be counted. */
+const MOST_TOKENS = MAX_TOKENS / 2;
 
 /** A placeholder is longer than a short value: by less than this, bytes. */
 const PLACEHOLDER_GROWTH = 24;
@@ -46,24 +51,43 @@ const inputTokenBound = (
   contextTokens: number,
   { pii, secrets }: Pick<Input['content'], 'pii' | 'secrets'>,
 ): number => {
-  if (call.uninspected.size > 0 || call.serverTools) return contextTokens;
+  // Token ids are bytes too; all else that cannot be read may fill the context, of each prompt.
+  const isUnread = call.uninspected.size > 0 && call.tokenIds === undefined;
+  if (isUnread || call.serverTools) return Math.min(MOST_TOKENS, contextTokens * promptsOf(call));
   let bound = call.raw.length + (call.toolNames.length > 0 ? TOOL_PROMPT_TOKENS : 0);
   for (const name in pii) bound += pii[name]! * PLACEHOLDER_GROWTH;
   for (const name in secrets) bound += secrets[name]! * PLACEHOLDER_GROWTH;
   return bound;
 };
 
-/** Output tokens of a call at most: each choice may use the whole cap. */
-export const outputTokenBound = (call: Call, maxOutputTokens: number): number => maxOutputTokens * choices(call);
+/** Output tokens of a call at most: each choice for each prompt may use the whole cap. */
+export const outputTokenBound = (call: Call, maxOutputTokens: number): number =>
+  maxOutputTokens === 0 ? 0 : Math.min(MOST_TOKENS, maxOutputTokens * promptsOf(call) * choices(call));
 
-/** OpenAI's `n`: each choice may use the whole output cap. */
-const choices = (call: Call): number => {
-  const n = call.body.n;
-  if (n === undefined || n === null) return 1;
-  if (!Number.isSafeInteger(n) || (n as number) < 1 || (n as number) > 128) {
-    throw new GatewayError('invalid_field', 'n must be an integer from 1 to 128.', { param: 'n' });
+/** Prompts of a call: none at all is the provider's to refuse. */
+const promptsOf = ({ prompts = 1 }: Call): number => {
+  if (prompts > MOST_PROMPTS) {
+    throw new GatewayError('input_too_large', `A request may have ${MOST_PROMPTS} prompts, not ${prompts}.`);
   }
-  return n as number;
+  return Math.max(1, prompts);
+};
+
+/** What OpenAI takes. */
+const MOST_PROMPTS = 2048;
+
+/** What is written for a prompt: OpenAI's `n`, and of completions `best_of`, of which only the best are given. */
+const choices = (call: Call): number => {
+  const n = count(call, 'n');
+  return call.endpoint === 'completions' ? Math.max(n, count(call, 'best_of')) : n;
+};
+
+const count = ({ body }: Call, name: 'n' | 'best_of'): number => {
+  const value = body[name];
+  if (value === undefined || value === null) return 1;
+  if (!Number.isSafeInteger(value) || (value as number) < 1 || (value as number) > 128) {
+    throw new GatewayError('invalid_field', `${name} must be an integer from 1 to 128.`, { param: name });
+  }
+  return value as number;
 };
 
 /** The limits of a decision as demands of one request. */

@@ -131,7 +131,7 @@ const contentOf = (call: Call, findings: Findings): Input['content'] => {
     counts[name] = (counts[name] ?? 0) + 1;
   }
   return {
-    messages: call.messages,
+    messages: call.prompts ?? call.messages,
     bytes: call.raw.length,
     tokens_estimate: promptTokens(call),
     modalities: [...call.modalities],
@@ -153,7 +153,7 @@ const promptTokens = (call: Call): number => {
     const member = call.scan.members.get(name);
     if (member) texts.push(call.raw.toString('latin1', member.start, member.end));
   }
-  return estimatePromptTokens(texts, call.messages);
+  return estimatePromptTokens(texts, call.messages) + (call.tokenIds ?? 0);
 };
 
 const bucketsOf = (head: DescribedHead, caller: Input['caller'], { session }: Input['purpose']): Input['bucket'] => ({
