@@ -1,9 +1,11 @@
 import { anthropicMessages } from './anthropic-messages.ts';
 import { openaiChat } from './openai-chat.ts';
+import { openaiResponses } from './openai-responses.ts';
 import type { Dialect, Endpoint, Protocol } from './protocol.ts';
 
 const PROTOCOLS: Partial<Record<Endpoint, Protocol>> = {
   'chat.completions': openaiChat,
+  responses: openaiResponses,
   messages: anthropicMessages,
   models: openaiChat,
 };

@@ -1,8 +1,17 @@
 import type { Endpoint } from './protocol.ts';
+import { chatToMessages } from './translate/chat-to-messages.ts';
+import { composed } from './translate/composed.ts';
+import { messagesToChat } from './translate/messages-to-chat.ts';
+import { responsesToChat } from './translate/responses-to-chat.ts';
 import type { Translation } from './translation.ts';
 
 /** Every translation there is; of two from the same endpoint the one that loses less comes first. */
-const TRANSLATIONS: readonly Translation[] = [];
+const TRANSLATIONS: readonly Translation[] = [
+  chatToMessages,
+  messagesToChat,
+  responsesToChat,
+  composed(responsesToChat, chatToMessages),
+];
 
 /** The translation from a caller's endpoint to an upstream's; null where both are the same. Throws TypeError for a pair that has none. */
 export const translationOf = (from: Endpoint, to: Endpoint): Translation | null => {

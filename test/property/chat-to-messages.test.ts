@@ -23,7 +23,7 @@ const DETAIL = {
   type: 'reasoning.encrypted',
   id: 'msg_1_0',
   format: 'aegis.anthropic',
-  data: Buffer.from(JSON.stringify(THINKING)).toString('base64'),
+  data: JSON.stringify(THINKING),
 };
 
 /** What an assistant says, and the results of what it calls. */

@@ -6,13 +6,14 @@ const FORMAT = 'aegis.anthropic';
 
 /**
  * A signed block of Anthropic's reasoning (`thinking`, `redacted_thinking`) as an entry of `reasoning_details`, the
- * list that chat clients keep on a message and send back: the whole block, so that its signature stays valid.
+ * list that chat clients keep on a message and send back: the whole block, so that its signature stays valid. As JSON,
+ * not base64: what a caller sends back is inspected like every other string.
  */
 export const reasoningDetail = (block: Json, id: string): Json => ({
   type: 'reasoning.encrypted',
   id,
   format: FORMAT,
-  data: Buffer.from(JSON.stringify(block)).toString('base64'),
+  data: JSON.stringify(block),
 });
 
 /**
@@ -38,7 +39,7 @@ export const reasoningBlocks = (details: unknown, param: string): Json[] => {
 };
 
 const blockOf = (data: string, param: string): Json => {
-  const block = objectOf(Buffer.from(data, 'base64').toString('utf8'), param);
+  const block = objectOf(data, param);
   const isThinking =
     block.type === 'thinking' && typeof block.thinking === 'string' && typeof block.signature === 'string';
   const isRedacted = block.type === 'redacted_thinking' && typeof block.data === 'string';

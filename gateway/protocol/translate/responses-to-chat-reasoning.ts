@@ -14,17 +14,20 @@ export interface KeptReasoning {
   readonly details: readonly unknown[];
 }
 
-const MARKER = 'aegis-chat-1.';
+/** How the JSON begins by which we know our own. */
+const MARKER = '{"aegis":"chat-1",';
 
-/** As `encrypted_content` of a reasoning item. It is encoded, not encrypted: there is nothing secret in it. */
-export const packReasoning = (kept: KeptReasoning): string =>
-  MARKER + Buffer.from(JSON.stringify(kept)).toString('base64url');
+/**
+ * As `encrypted_content` of a reasoning item. It is plain JSON: there is nothing secret in it, and what a caller sends
+ * back is inspected like every other string.
+ */
+export const packReasoning = (kept: KeptReasoning): string => MARKER + JSON.stringify(kept).slice(1);
 
 /** What packReasoning was given; null for the encrypted reasoning of others. */
 export const unpackReasoning = (encrypted: unknown): KeptReasoning | null => {
   if (typeof encrypted !== 'string' || !encrypted.startsWith(MARKER)) return null;
   try {
-    const kept: unknown = JSON.parse(Buffer.from(encrypted.slice(MARKER.length), 'base64url').toString('utf8'));
+    const kept: unknown = JSON.parse(encrypted);
     if (!isObject(kept) || typeof kept.model !== 'string' || !Array.isArray(kept.details)) return null;
     const field = FIELDS.find((name) => name === kept.field) ?? null;
     return { model: kept.model, field, details: kept.details.filter(isObject) };

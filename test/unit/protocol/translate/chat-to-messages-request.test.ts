@@ -27,7 +27,7 @@ const detail = (block: Json, id = 'msg_1_0'): Json => ({
   type: 'reasoning.encrypted',
   id,
   format: 'aegis.anthropic',
-  data: Buffer.from(JSON.stringify(block)).toString('base64'),
+  data: JSON.stringify(block),
 });
 
 describe('a request', () => {
