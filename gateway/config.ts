@@ -105,11 +105,18 @@ const settings = (
     const path = ['upstreams', String(index)];
     if (seen.has(upstream.name)) findings.push(`${at([...path, 'name'])} upstream ${upstream.name} is defined twice`);
     seen.add(upstream.name);
-    if (upstream.kind === 'openai_compatible' && !upstream.base_url) {
-      findings.push(`${at(path)} upstream ${upstream.name} of kind openai_compatible needs a base_url`);
+    const { name, kind, api_keys: keys } = upstream;
+    if ((kind === 'openai_compatible' || kind === 'litellm') && !upstream.base_url) {
+      findings.push(`${at(path)} upstream ${name} of kind ${kind} needs a base_url`);
     }
-    if (['openai', 'anthropic', 'mistral'].includes(upstream.kind) && !upstream.api_key) {
-      findings.push(`${at(path)} upstream ${upstream.name} of kind ${upstream.kind} needs an api_key`);
+    if (['openai', 'anthropic', 'mistral'].includes(kind) && !upstream.api_key && !keys) {
+      findings.push(`${at(path)} upstream ${name} of kind ${kind} needs an api_key`);
+    }
+    if (upstream.api_key !== undefined && keys) {
+      findings.push(`${at([...path, 'api_keys'])} upstream ${name} has both api_key and api_keys: keep one of them`);
+    }
+    if (keys && new Set(keys.map(({ key }) => key)).size < keys.length) {
+      findings.push(`${at([...path, 'api_keys'])} upstream ${name} has the same key twice in api_keys: use its weight`);
     }
   });
   const result: Settings = {

@@ -152,7 +152,7 @@ export interface Input {
    */
   content: {
     /**
-     * Number of messages, system prompt included.
+     * Number of messages, system prompt included; of embeddings and legacy completions the number of texts, each answered on its own.
      */
     messages: number;
     /**
@@ -1053,6 +1053,10 @@ export interface Attempt {
    * Until the answer's head, or the failure.
    */
   ms: number;
+  /**
+   * What the upstream says it cost, millionths of a US dollar; absent where it does not say. What is charged is the outcome's cost.
+   */
+  upstream_cost_micro_usd?: number;
 }
 /**
  * Tokens in disjoint classes: their sum is the total.

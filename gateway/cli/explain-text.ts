@@ -150,7 +150,7 @@ const route = (
 };
 
 const attempts = (outcome: AuditOutcome | undefined): string[] =>
-  (outcome?.attempts ?? []).map(({ model, upstream, status, error, ms }, index) =>
+  (outcome?.attempts ?? []).map(({ model, upstream, status, error, ms, upstream_cost_micro_usd: cost }, index) =>
     field(
       `attempt ${index + 1}`,
       list([
@@ -158,6 +158,7 @@ const attempts = (outcome: AuditOutcome | undefined): string[] =>
         status === null ? 'no answer' : `status ${status}`,
         error ?? '',
         `${milliseconds(ms)} to the answer's head`,
+        cost === undefined ? '' : `${dollars(cost)} as the upstream counts`,
       ]),
     ),
   );

@@ -1,14 +1,23 @@
-import { GatewayError } from '../errors.ts';
+import { GatewayError, isGatewayError } from '../errors.ts';
 import { type Exchange, stopping } from '../exchange.ts';
+import type { Attempt } from '../types.gen.ts';
 import {
   type FailedAttempt,
   finalError,
+  isContextOverflow,
   isRelayable,
   isRetriableFailure,
+  isSkip,
+  isSpendLimit,
+  isTransientFailure,
+  isTransientStatus,
+  MAX_RETRY_DELAY_MS,
   parseRetryAfterMs,
 } from '../upstream/classify.ts';
-import type { ResponseHeaders, UpstreamFailure, UpstreamFlow, UpstreamHandler } from '../upstream/upstream.ts';
+import { litellmCostMicroUsd } from '../upstream/litellm.ts';
+import type { ResponseHeaders, Upstream, UpstreamFailure, UpstreamFlow } from '../upstream/upstream.ts';
 import type { Candidate } from './candidates.ts';
+import { Incoming } from './incoming.ts';
 
 /** Where an answer's bytes go once somebody wants them. */
 export interface AnswerSink {
@@ -29,9 +38,6 @@ export interface Answer {
   deliver(sink: AnswerSink): void;
 }
 
-/** The largest error body of an upstream that is read before the next candidate is tried. */
-const ERROR_BODY_BYTES = 65_536;
-
 /** What is sent for a candidate. */
 export interface Outgoing {
   /** Path under the base URL, with its query. */
@@ -40,122 +46,179 @@ export interface Outgoing {
   readonly body: Buffer;
 }
 
+/** The largest error body of an upstream that is read before it is judged. */
+const ERROR_BODY_BYTES = 65_536;
+const MIN_RETRY_DELAY_MS = 25;
+
 /**
  * Sends the call to the candidates in order until one answers with something that is the caller's: a success, or an
- * error that no other model would answer better. Falls back on connection failures, 429, 5xx and a first-byte timeout,
- * so never after a byte of an answer. Every attempt is kept in the exchange. Throws GatewayError `upstream_error`,
- * `upstream_timeout`, `rate_limited`, `client_closed_request` or `shutting_down`.
+ * error that no other model would answer better. What else may happen is told in docs/lifecycle.md, "Forward": retries,
+ * keys, open circuits, a context that is too small. Nothing is tried again after a byte of an answer. Every attempt is
+ * kept in the exchange. Throws GatewayError `upstream_error`, `upstream_timeout`, `rate_limited`,
+ * `client_closed_request` or `shutting_down`; what `outgoingFor` threw when no candidate could be asked at all.
  */
 export const forward = async (
   x: Exchange,
   candidates: readonly Candidate[],
   outgoingFor: (candidate: Candidate) => Outgoing,
 ): Promise<Answer> => {
-  const failures: FailedAttempt[] = [];
+  const search: Search = { x, failures: [], asked: [], tooSmallTokens: 0, overflow: null };
+  const { failures } = search;
+  let unsaid: GatewayError | undefined;
   for (const candidate of candidates) {
     if (x.aborted || x.stopped) break;
-    const result = await attempt(x, candidate, outgoingFor(candidate));
-    if (result instanceof Incoming) return result;
-    failures.push(result);
-    if (result.failure !== null && !isRetriableFailure(result.failure)) break;
+    if (candidate.contextTokens <= search.tooSmallTokens) continue;
+    let outgoing: Outgoing;
+    try {
+      outgoing = outgoingFor(candidate);
+    } catch (error) {
+      if (!isGatewayError(error)) throw error;
+      unsaid ??= error;
+      continue;
+    }
+    const answer = await ask(search, candidate, outgoing);
+    if (answer) return answer;
+    const failure = failures.at(-1)?.failure ?? null;
+    if (failure !== null && !isRetriableFailure(failure)) break;
   }
   if (x.aborted) throw new GatewayError('client_closed_request', 'The caller left before an answer.');
   if (x.stopped) throw stopping();
+  if (search.overflow) return search.overflow;
+  if (unsaid && failures.length === 0) throw unsaid;
   throw finalError(failures);
 };
 
-const attempt = async (x: Exchange, candidate: Candidate, outgoing: Outgoing): Promise<Incoming | FailedAttempt> => {
-  const started = performance.now();
+/** What is known so far of one call's search for an answer. */
+interface Search {
+  readonly x: Exchange;
+  readonly failures: FailedAttempt[];
+  /** The upstreams that were sent this call. */
+  readonly asked: Upstream[];
+  /** The largest context of those that found the call too long for it. */
+  tooSmallTokens: number;
+  /** The last answer of that kind, unless something else went wrong after it: the caller's, when nobody has a larger one. */
+  overflow: Incoming | null;
+}
+
+/** Asks one candidate: once again after a moment's trouble, and with other keys. Null when the next one is to be asked. */
+const ask = async (search: Search, candidate: Candidate, outgoing: Outgoing): Promise<Incoming | null> => {
+  const { x, failures, asked } = search;
+  const { upstream, upstreamModel } = candidate;
+  let exceptKeys = 0;
+  let isAgain = false;
+  let isPausing = false;
+  for (let isFirst = true; ; isFirst = false) {
+    const isRetry = asked.includes(upstream);
+    if (isRetry && !upstream.mayRetry()) {
+      if (isFirst) passOver(search, candidate, 'retry_budget');
+      return null;
+    }
+    if (isPausing) await moment(x);
+    isPausing = false;
+    if (x.aborted || x.stopped) return null;
+    const started = performance.now();
+    const incoming = send(x, candidate, outgoing, isRetry, exceptKeys);
+    const failure = await incoming.head;
+    keep(x, incoming, failure, started);
+    if (!isRetry && !isSkip(failure)) asked.push(upstream);
+    if (failure === null && incoming.status < 300) return incoming;
+    if (failure !== null) {
+      search.overflow = null;
+      const retryAfterMs = isSkip(failure) ? upstream.waitMs(upstreamModel) : null;
+      failures.push({ status: null, failure, retryAfterMs, body: NO_BODY });
+      if (isAgain || !isTransientFailure(failure, incoming.cause)) return null;
+      isAgain = isPausing = true;
+      continue;
+    }
+    const verdict = await judge(search, incoming);
+    if (verdict === 'answer') return incoming;
+    const { key } = incoming.flow;
+    if (verdict === 'key' && key >= 0) {
+      exceptKeys |= 1 << key;
+      if (!upstream.hasKey(upstreamModel, exceptKeys)) return null;
+    } else if (verdict === 'again' && !isAgain) isAgain = isPausing = true;
+    else return null;
+  }
+};
+
+const send = (
+  x: Exchange,
+  candidate: Candidate,
+  { path, headers, body }: Outgoing,
+  isRetry: boolean,
+  exceptKeys: number,
+): Incoming => {
   const incoming = new Incoming(candidate);
-  const flow = candidate.upstream.send({ wire: candidate.wire, ...outgoing }, incoming);
+  const { wire, upstreamModel: model } = candidate;
+  const flow = candidate.upstream.send({ wire, path, headers, body, model, isRetry, exceptKeys }, incoming);
   x.onAbort = () => flow.abort();
   incoming.flow = flow;
-  const failure = await incoming.head;
-  const { status } = incoming;
+  return incoming;
+};
+
+/** Keeps an attempt: `failure` is null when a head has come. */
+const keep = (x: Exchange, incoming: Incoming, failure: UpstreamFailure | null, started: number): void => {
+  const { status, candidate, headers } = incoming;
+  const { model, upstream } = candidate;
   // A redirect is no answer either.
   const refused = status >= 300 ? `status_${status}` : null;
-  x.attempts.push({
-    model: candidate.model,
-    upstream: candidate.upstream.name,
+  const attempt: Attempt = {
+    model,
+    upstream: upstream.name,
     status: failure === null ? status : null,
     error: failure ?? refused,
     ms: Math.round((performance.now() - started) * 100) / 100,
-  });
-  if (failure !== null) return { status: null, failure, retryAfterMs: null, body: NO_BODY };
-  if (isRelayable(status)) return incoming;
-  return { status, failure: null, retryAfterMs: parseRetryAfterMs(incoming.headers), body: await readError(incoming) };
+  };
+  if (upstream.kind === 'litellm') {
+    const cost = litellmCostMicroUsd(headers);
+    if (cost !== null) attempt.upstream_cost_micro_usd = cost;
+  }
+  x.attempts.push(attempt);
+};
+
+/** A candidate that is not asked at all. */
+const passOver = (search: Search, { model, upstream }: Candidate, failure: UpstreamFailure): void => {
+  search.overflow = null;
+  search.failures.push({ status: null, failure, retryAfterMs: null, body: NO_BODY });
+  search.x.attempts.push({ model, upstream: upstream.name, status: null, error: failure, ms: 0 });
+};
+
+/**
+ * What a refusal means: `answer` is the caller's; `key` may be answered with another key of the account; `again` by the
+ * same candidate in a moment; `next` by another candidate only.
+ */
+const judge = async (search: Search, incoming: Incoming): Promise<'answer' | 'key' | 'again' | 'next'> => {
+  const { status, headers, flow, candidate } = incoming;
+  const retryAfterMs = parseRetryAfterMs(headers);
+  const body = await incoming.peek(ERROR_BODY_BYTES);
+  const isKeySpent = isSpendLimit(status, body);
+  const isTooLong = !isKeySpent && isContextOverflow(status, body);
+  if (isTooLong) search.tooSmallTokens = Math.max(search.tooSmallTokens, candidate.contextTokens);
+  if (isRelayable(status) && !isKeySpent) {
+    if (!isTooLong) return 'answer';
+    search.overflow = incoming;
+    return 'next';
+  }
+  // What is left of it.
+  flow.abort();
+  search.overflow = null;
+  search.failures.push({ status, failure: null, retryAfterMs, body });
+  if (isKeySpent) flow.restKey('spend_limit', 0);
+  else if (status === 401) flow.restKey('refused', 0);
+  else if (status === 429) flow.restKey('rate_limit', retryAfterMs ?? 0);
+  else return !isTooLong && isTransientStatus(status, headers, retryAfterMs) ? 'again' : 'next';
+  return 'key';
 };
 
 const NO_BODY = Buffer.alloc(0);
 
-const readError = (incoming: Incoming): Promise<Buffer> =>
+/** A short wait, of another length each time so that callers who failed together do not come back together. Ends at once when the caller leaves. */
+const moment = (x: Exchange): Promise<void> =>
   new Promise((resolve) => {
-    const chunks: Buffer[] = [];
-    let bytes = 0;
-    const done = (): void => resolve(Buffer.concat(chunks));
-    incoming.deliver({
-      data(chunk) {
-        chunks.push(chunk);
-        bytes += chunk.length;
-        if (bytes > ERROR_BODY_BYTES) incoming.flow.abort();
-      },
-      end: done,
-      fail: done,
-    });
+    const delayMs = MIN_RETRY_DELAY_MS + Math.random() * (MAX_RETRY_DELAY_MS - MIN_RETRY_DELAY_MS);
+    const timer = setTimeout(resolve, delayMs);
+    x.onAbort = () => {
+      clearTimeout(timer);
+      resolve();
+    };
   });
-
-/** Receives an answer and keeps what arrives before somebody wants it: undici gives head and body in one go. */
-class Incoming implements UpstreamHandler, Answer {
-  status = 0;
-  headers: ResponseHeaders = {};
-  stream = false;
-  flow!: UpstreamFlow;
-  readonly candidate: Candidate;
-  /** Null when the head has arrived, else why it never will. */
-  readonly head: Promise<UpstreamFailure | null>;
-  #resolve!: (failure: UpstreamFailure | null) => void;
-  #sink: AnswerSink | undefined;
-  #early: Buffer[] = [];
-  #ended = false;
-  #failure: UpstreamFailure | undefined;
-
-  constructor(candidate: Candidate) {
-    this.candidate = candidate;
-    this.head = new Promise((resolve) => {
-      this.#resolve = resolve;
-    });
-  }
-
-  onHead(status: number, headers: ResponseHeaders): void {
-    this.status = status;
-    this.headers = headers;
-    const type = headers['content-type'];
-    this.stream = typeof type === 'string' && type.startsWith('text/event-stream');
-    this.#resolve(null);
-  }
-
-  onData(chunk: Buffer): void {
-    if (this.#sink) this.#sink.data(chunk);
-    else this.#early.push(chunk);
-  }
-
-  onEnd(): void {
-    if (this.#sink) this.#sink.end();
-    else this.#ended = true;
-  }
-
-  onError(failure: UpstreamFailure): void {
-    this.#resolve(failure);
-    if (this.#sink) this.#sink.fail(failure);
-    else this.#failure = failure;
-  }
-
-  deliver(sink: AnswerSink): void {
-    this.#sink = sink;
-    const early = this.#early;
-    this.#early = [];
-    for (const chunk of early) sink.data(chunk);
-    if (this.#failure !== undefined) sink.fail(this.#failure);
-    else if (this.#ended) sink.end();
-  }
-}

@@ -1,22 +1,27 @@
 import type { Client, Dispatcher } from 'undici';
 import { failureOf, isConnectionLoss, type Progress } from './failure.ts';
 import type { Health } from './health.ts';
-import type { ResponseHeaders, UpstreamFailure, UpstreamFlow, UpstreamHandler } from './upstream.ts';
+import type { KeyRest, ResponseHeaders, UpstreamFailure, UpstreamFlow, UpstreamHandler } from './upstream.ts';
 
 type Controller = Dispatcher.DispatchController;
 
 /** A connection that knows whether it has carried a request before. */
 export interface Carrier extends Client {
   requestsOnSocket: number;
+  /** Whether no other request is on it, asked as one starts. */
+  isAlone(): boolean;
 }
 
 /** What an attempt needs of its upstream. */
 export interface AttemptHost {
   readonly health: Health;
   readonly firstByteTimeoutMs: number;
-  dispatch(attempt: HttpAttempt): void;
   /** Sends again on a connection of its own. */
   dispatchFresh(attempt: HttpAttempt): void;
+  /** The attempt is over: its place is free. Called once. */
+  leave(attempt: HttpAttempt): void;
+  accepted(key: number): void;
+  restKey(key: number, why: KeyRest, model: string, waitMs: number): void;
 }
 
 /** Given to undici when a request must end before it is written: it is dropped and the connection stays usable. */
@@ -35,6 +40,8 @@ export class HttpAttempt implements UpstreamFlow, Dispatcher.DispatchHandler {
   readonly options: Dispatcher.DispatchOptions;
   /** Set by the connection that takes the request. */
   carrier: Carrier | null = null;
+  readonly key: number;
+  readonly #model: string;
   readonly #host: AttemptHost;
   readonly #handler: UpstreamHandler;
   readonly #startedAt = performance.now();
@@ -46,13 +53,35 @@ export class HttpAttempt implements UpstreamFlow, Dispatcher.DispatchHandler {
   #byteSeen = false;
   #reusedSocket = false;
   #fresh = false;
+  #hasTurn = false;
+  /** Whether the circuit waits for what becomes of this attempt. */
+  #isProbe: boolean;
 
-  constructor(host: AttemptHost, options: Dispatcher.DispatchOptions, handler: UpstreamHandler) {
+  constructor(
+    host: AttemptHost,
+    options: Dispatcher.DispatchOptions,
+    handler: UpstreamHandler,
+    { key, model, isProbe }: { key: number; model: string; isProbe: boolean },
+  ) {
     this.#host = host;
     this.options = options;
     this.#handler = handler;
-    // Counts from here, so that waiting for a connection is inside; undici's own timer would start at the first write.
+    this.key = key;
+    this.#model = model;
+    this.#isProbe = isProbe;
+    // Counts from here, so that waiting for a turn is inside; undici's own timer would start at the first write.
     this.#firstByteTimer = setTimeout(onFirstByteTimeout, host.firstByteTimeoutMs, this);
+  }
+
+  /** It is this attempt's turn: `dispatch` sends it, unless it has ended while it waited. */
+  start(dispatcher: Dispatcher): void {
+    if (this.#phase !== OPEN) return;
+    this.#hasTurn = true;
+    dispatcher.dispatch(this.options, this);
+  }
+
+  restKey(why: KeyRest, waitMs: number): void {
+    this.#host.restKey(this.key, why, this.#model, waitMs);
   }
 
   pause(): void {
@@ -75,14 +104,16 @@ export class HttpAttempt implements UpstreamFlow, Dispatcher.DispatchHandler {
 
   /** Ends an attempt whose answer has not begun in time. */
   timeOut(): void {
-    if (this.#phase === OPEN) this.#stop('first_byte_timeout', STOPPED);
+    if (this.#phase === OPEN) this.#stop(this.#hasTurn ? 'first_byte_timeout' : 'overloaded', STOPPED);
   }
 
   onRequestStart(controller: Controller): void {
     if (this.#phase !== OPEN) throw DROPPED;
     this.#controller = controller;
     this.#progress = 'sent';
-    if (this.carrier !== null) this.#reusedSocket = this.carrier.requestsOnSocket++ > 0;
+    const { carrier } = this;
+    // Of a connection that carries other streams too the peer cannot think that it is idle.
+    if (carrier !== null) this.#reusedSocket = carrier.requestsOnSocket++ > 0 && carrier.isAlone();
     if (this.#paused) controller.pause();
   }
 
@@ -94,8 +125,10 @@ export class HttpAttempt implements UpstreamFlow, Dispatcher.DispatchHandler {
     if (this.#phase !== OPEN || status < 200) return;
     clearTimeout(this.#firstByteTimer);
     const now = performance.now();
-    this.#host.health.answered(status < 500 && status !== 429, now - this.#startedAt, now);
+    this.#host.health.answered(status, now - this.#startedAt, now, this.#isProbe);
+    this.#isProbe = false;
     this.#progress = 'answering';
+    if (status < 400) this.#host.accepted(this.key);
     const encoding = headers['content-encoding'];
     if (encoding !== undefined && encoding !== 'identity') {
       // Only identity was accepted: what comes could be neither inspected nor counted.
@@ -113,6 +146,7 @@ export class HttpAttempt implements UpstreamFlow, Dispatcher.DispatchHandler {
   onResponseEnd(): void {
     if (this.#phase !== OPEN) return;
     this.#phase = ENDING;
+    this.#host.leave(this);
     this.#handler.onEnd();
     this.#phase = DONE;
   }
@@ -148,11 +182,17 @@ export class HttpAttempt implements UpstreamFlow, Dispatcher.DispatchHandler {
   }
 
   #fail(failure: UpstreamFailure, cause: unknown): void {
+    const wasOpen = this.#phase === OPEN;
     this.#phase = DONE;
     clearTimeout(this.#firstByteTimer);
     // Still in the queue for a connection: what it would have sent need not wait there with it.
     if (this.#progress === 'queued') this.options.body = null;
-    if (failure !== 'aborted') this.#host.health.failed(this.#progress !== 'answering', performance.now());
+    if (wasOpen) this.#host.leave(this);
+    const { health } = this.#host;
+    if (failure !== 'aborted' && failure !== 'overloaded') {
+      health.failed(this.#progress !== 'answering', performance.now(), this.#isProbe);
+    } else if (this.#isProbe) health.release();
+    this.#isProbe = false;
     queueMicrotask(() => this.#handler.onError(failure, cause));
   }
 }

@@ -1,4 +1,4 @@
-import type { Dialect, Endpoint as ApiEndpoint, UpstreamKind } from '../protocol/protocol.ts';
+import type { Endpoint as ApiEndpoint, Dialect, UpstreamKind } from '../protocol/protocol.ts';
 import type { Config } from '../types.gen.ts';
 
 export type UpstreamConfig = Config['upstreams'][number];
@@ -9,7 +9,10 @@ export interface Endpoint {
   readonly dialects: readonly Dialect[];
   readonly endpoints: readonly ApiEndpoint[];
   readonly thirdParty: boolean;
-  /** The path of a request on the wire: OpenAI's base ends in /v1, Anthropic's does not, `path` may have it or not. */
+  /**
+   * The path of a request on the wire, with its query: OpenAI's base ends in /v1, Anthropic's does not, LiteLLM's may or
+   * may not, and so may `path`. Azure's api-version is added.
+   */
   pathOf(path: string): string;
 }
 
@@ -31,7 +34,10 @@ export const endpointOf = (config: UpstreamConfig): Endpoint => {
   const endpoints = config.endpoints ?? endpointsOf(config);
   const dialects = dialectsOf(endpoints);
   const root = url.pathname.replace(/\/+$/, '');
-  const prefix = dialects.includes('anthropic') && !root.endsWith('/v1') ? `${root}/v1` : root;
+  const isVersioned = root.endsWith('/v1');
+  const needsVersion = config.kind === 'litellm' || dialects.includes('anthropic');
+  const prefix = needsVersion && !isVersioned ? `${root}/v1` : root;
+  const query = config.api_version === undefined ? '' : `api-version=${config.api_version}`;
   const known = new Map<string, string>();
   return {
     origin: url.origin,
@@ -41,7 +47,8 @@ export const endpointOf = (config: UpstreamConfig): Endpoint => {
     pathOf: (path) => {
       const full = known.get(path);
       if (full !== undefined) return full;
-      const joined = prefix + (path.startsWith('/v1/') ? path.slice(3) : path);
+      const bare = prefix + (path.startsWith('/v1/') ? path.slice(3) : path);
+      const joined = query === '' ? bare : `${bare}${bare.includes('?') ? '&' : '?'}${query}`;
       if (known.size < 16) known.set(path, joined);
       return joined;
     },

@@ -33,6 +33,9 @@ export const isConnectionLoss = (error: unknown): boolean => {
   return code === 'ECONNRESET' || code === 'EPIPE' || code === 'UND_ERR_SOCKET';
 };
 
+/** Whether nobody listened. */
+export const isRefusedConnection = (error: unknown): boolean => codeOf(error) === 'ECONNREFUSED';
+
 const codeOf = (error: unknown): string => {
   const code = typeof error === 'object' && error !== null ? (error as { code?: unknown }).code : undefined;
   return typeof code === 'string' ? code : '';

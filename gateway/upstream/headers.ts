@@ -1,31 +1,40 @@
+import type { Endpoint } from '../protocol/protocol.ts';
 import type { UpstreamConfig } from './endpoint.ts';
 import type { ResponseHeaders } from './upstream.ts';
 
 /**
- * Headers of a caller that may go upstream, whatever the stage hands over: a credential, a cookie, a hop-by-hop header
- * or an x-aegis-* cannot pass. `idempotency-key` stays here too: callers share one provider account, and two with the
- * same key would get each other's answer.
+ * Headers of a caller that may go upstream, whatever the stage hands over, and the wire formats they belong to: a
+ * credential, a cookie, a hop-by-hop header, an organisation (it is the operator's account) or an x-aegis-* cannot pass.
+ * `idempotency-key` stays here too: callers share one provider account, and two with the same key would get each
+ * other's answer.
  */
-const FORWARDED: ReadonlySet<string> = new Set(['accept', 'anthropic-version', 'anthropic-beta', 'openai-beta']);
+const FORWARDED: ReadonlyMap<string, 'any' | 'openai' | 'anthropic'> = new Map([
+  ['accept', 'any'],
+  ['anthropic-version', 'anthropic'],
+  ['anthropic-beta', 'anthropic'],
+  ['openai-beta', 'openai'],
+]);
 
 const ANTHROPIC_VERSION = '2023-06-01';
 
-/** Makes the header list of each request to one upstream: name, value, name, value. */
+/** Makes the header list of one request: name, value, name, value. `key` is the key's index, -1 for none. */
+export type RequestHeaders = (caller: Readonly<Record<string, string>>, wire: Endpoint, key: number) => string[];
+
+/** The headers of each request to one upstream with these keys. */
 export const createRequestHeaders = (
-  config: UpstreamConfig,
-  anthropic: boolean,
-): ((caller: Readonly<Record<string, string>>) => string[]) => {
-  const base = ['content-type', 'application/json', 'accept-encoding', 'identity', 'user-agent', 'aegis-gateway'];
-  if (config.api_key) {
-    if (anthropic) base.push('x-api-key', config.api_key);
-    else base.push('authorization', `Bearer ${config.api_key}`);
-  }
-  return (caller) => {
-    const headers = base.slice();
+  { kind, key_header: header = kind === 'anthropic' ? 'x-api-key' : 'authorization' }: UpstreamConfig,
+  keys: readonly string[],
+): RequestHeaders => {
+  const common = ['content-type', 'application/json', 'accept-encoding', 'identity', 'user-agent', 'aegis-gateway'];
+  const withKey = keys.map((key) => [...common, header, header === 'authorization' ? `Bearer ${key}` : key]);
+  return (caller, wire, key) => {
+    const isAnthropic = wire === 'messages' || wire === 'messages.count_tokens';
+    const headers = (withKey[key] ?? common).slice();
     for (const name in caller) {
-      if (FORWARDED.has(name)) headers.push(name, caller[name]!);
+      const speaks = FORWARDED.get(name);
+      if (speaks === 'any' || speaks === (isAnthropic ? 'anthropic' : 'openai')) headers.push(name, caller[name]!);
     }
-    if (anthropic && caller['anthropic-version'] === undefined) headers.push('anthropic-version', ANTHROPIC_VERSION);
+    if (isAnthropic && caller['anthropic-version'] === undefined) headers.push('anthropic-version', ANTHROPIC_VERSION);
     return headers;
   };
 };
@@ -41,7 +50,8 @@ export const relayedHeaders = (headers: ResponseHeaders): Record<string, string>
   relay(relayed, 'retry-after-ms', headers['retry-after-ms']);
   relay(relayed, 'x-should-retry', headers['x-should-retry']);
   relay(relayed, 'openai-processing-ms', headers['openai-processing-ms']);
-  relay(relayed, 'x-upstream-request-id', headers['x-request-id'] ?? headers['request-id']);
+  const id = headers['x-request-id'] ?? headers['request-id'] ?? headers['x-litellm-call-id'];
+  relay(relayed, 'x-upstream-request-id', id);
   return relayed;
 };
 

@@ -47,5 +47,10 @@ const delegate = (upstream: Upstream): Omit<Upstream, 'close'> => ({
   endpoints: upstream.endpoints,
   thirdParty: upstream.thirdParty,
   health: upstream.health,
+  status: upstream.status,
   send: upstream.send,
+  mayRetry: upstream.mayRetry,
+  hasKey: upstream.hasKey,
+  waitMs: upstream.waitMs,
+  hideKeys: upstream.hideKeys,
 });

@@ -3,7 +3,8 @@ import { createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import type { UpstreamConfig } from '../../gateway/upstream/endpoint.ts';
-import { type HttpUpstream, openHttpUpstream } from '../../gateway/upstream/http.ts';
+import { type HttpUpstreamOptions, openHttpUpstream } from '../../gateway/upstream/http.ts';
+import type { Upstream } from '../../gateway/upstream/upstream.ts';
 import { collectAnswer } from '../support/collect-answer.ts';
 import { answerOf, openRawServer, type RawServer } from '../support/raw-server.ts';
 
@@ -17,8 +18,9 @@ const serve = async (answer: Parameters<typeof openRawServer>[0]): Promise<RawSe
   opened.push(server);
   return server;
 };
-const upstreamAt = (url: string, config: Partial<UpstreamConfig> = {}): HttpUpstream => {
-  const upstream = openHttpUpstream({ name: 'up', kind: 'openai_compatible', base_url: `${url}/v1`, ...config });
+const upstreamAt = (url: string, config: Partial<UpstreamConfig> = {}, options?: HttpUpstreamOptions): Upstream => {
+  const base = { name: 'up', kind: 'openai_compatible', base_url: `${url}/v1` } as const;
+  const upstream = openHttpUpstream({ ...base, ...config }, undefined, options);
   opened.push(upstream);
   return upstream;
 };
@@ -140,12 +142,36 @@ describe('a request', () => {
     expect(server.requests).toHaveLength(0);
   });
 
-  test('beyond the most connections waits for one and is then served', async () => {
+  test('beyond the most under way waits for its turn; beyond as many that wait it is overloaded at once, unsent', async () => {
     const server = await serve((socket) => void setTimeout(() => socket.write(answerOf(200, '{}')), 20));
     const upstream = upstreamAt(server.url, { max_concurrent: 2 });
-    const answers = await Promise.all(Array.from({ length: 6 }, () => collectAnswer(upstream).done));
-    expect(answers.every(({ status }) => status === 200)).toBe(true);
+    const answers = Array.from({ length: 6 }, () => collectAnswer(upstream));
+    expect(upstream.status()).toMatchObject({ in_flight: 2, waiting: 2 });
+    expect(upstream.waitMs('')).toBeGreaterThan(0);
+    const got = await Promise.all(answers.map(({ done }) => done));
+    expect(got.map(({ status, failure }) => status ?? failure)).toEqual([
+      200,
+      200,
+      200,
+      200,
+      'overloaded',
+      'overloaded',
+    ]);
+    expect(server.requests).toHaveLength(4);
     expect(server.connections.length).toBe(2);
+    expect(upstream.status()).toMatchObject({ in_flight: 0, waiting: 0, state: 'up', error_rate: 0 });
+    expect(upstream.waitMs('')).toBe(0);
+  });
+
+  test('that has waited for its turn until the first byte was due is overloaded, and unsent', async () => {
+    const server = await serve((socket) => socket.write(STREAM_HEAD));
+    const upstream = upstreamAt(server.url, { max_concurrent: 1, first_byte_timeout_ms: 80 });
+    const first = collectAnswer(upstream);
+    await first.head;
+    expect(await collectAnswer(upstream).done).toMatchObject({ failure: 'overloaded' });
+    expect(server.requests).toHaveLength(1);
+    first.flow.abort();
+    expect((await first.done).failure).toBe('aborted');
   });
 });
 
@@ -252,10 +278,10 @@ describe('a kept-alive connection that is reset before a byte of answer', () => 
     const server = await serve(closeOnSecond);
     const upstream = upstreamAt(server.url, { max_concurrent: 1 });
     await collectAnswer(upstream).done;
-    expect(upstream.freshRetries).toBe(0);
+    expect(upstream.status().fresh_retries).toBe(0);
     const got = await collectAnswer(upstream, { body: '{"n":2}' }).done;
     expect(got).toMatchObject({ status: 200, failure: null, events: ['head', 'data', 'end'] });
-    expect(upstream.freshRetries).toBe(1);
+    expect(upstream.status().fresh_retries).toBe(1);
     expect(server.requests.map(({ connection, index }) => [connection, index])).toEqual([
       [0, 0],
       [0, 1],
@@ -279,7 +305,7 @@ describe('a kept-alive connection that is reset before a byte of answer', () => 
     const upstream = upstreamAt(server.url);
     expect(await collectAnswer(upstream).done).toMatchObject({ failure: 'reset' });
     expect(server.requests).toHaveLength(1);
-    expect(upstream.freshRetries).toBe(0);
+    expect(upstream.status().fresh_retries).toBe(0);
   });
 
   test('is not tried again after the first byte of an answer', async () => {
@@ -444,12 +470,16 @@ describe('back-pressure', () => {
 });
 
 describe('health and close', () => {
-  test('health follows live traffic: five requests in a row without an answer are down, an answer is up', async () => {
+  test('five requests in a row without an answer open the circuit: nothing is sent until one probe is answered', async () => {
     let answering = false;
-    const server = await serve((socket) => (answering ? socket.write(answerOf(200, '{}')) : socket.resetAndDestroy()));
-    const upstream = upstreamAt(server.url);
+    const server = await serve((socket) => {
+      if (answering) setTimeout(() => socket.write(answerOf(200, '{}')), 20);
+      else socket.resetAndDestroy();
+    });
+    const upstream = upstreamAt(server.url, {}, { openMs: 200 });
     expect(upstream.health()).toEqual({
       dialects: ['openai'],
+      endpoints: expect.arrayContaining(['chat.completions', 'completions', 'embeddings']),
       third_party: false,
       state: 'up',
       error_rate: 0,
@@ -457,10 +487,35 @@ describe('health and close', () => {
     });
     for (let i = 0; i < 5; i++) await collectAnswer(upstream).done;
     expect(upstream.health()).toMatchObject({ state: 'down', error_rate: 1 });
+    expect(upstream.status()).toMatchObject({ circuit: 'open', state: 'down' });
+    expect(await collectAnswer(upstream).done).toMatchObject({ failure: 'circuit_open', events: ['error'] });
+    expect(upstream.waitMs('')).toBeGreaterThan(0);
+    expect(server.requests).toHaveLength(5);
+
     answering = true;
-    await collectAnswer(upstream).done;
+    await until(() => upstream.status().circuit === 'half_open');
+    const several = await Promise.all(Array.from({ length: 5 }, () => collectAnswer(upstream).done));
+    expect(several.map(({ status, failure }) => status ?? failure)).toEqual([200, ...Array(4).fill('circuit_open')]);
+    expect(server.requests).toHaveLength(6);
+    expect(upstream.status().circuit).toBe('closed');
     expect(upstream.health().state).not.toBe('down');
     expect(upstream.health().p50_ms).toBeGreaterThan(0);
+  });
+
+  test('a probe whose caller leaves frees the circuit for another', async () => {
+    const server = await serve((socket, { body }) => {
+      if (body === '{"go":1}') socket.write(answerOf(200, '{}'));
+      else if (body !== '{"wait":1}') socket.resetAndDestroy();
+    });
+    const upstream = upstreamAt(server.url, {}, { openMs: 20 });
+    for (let i = 0; i < 5; i++) await collectAnswer(upstream).done;
+    await until(() => upstream.status().circuit === 'half_open');
+    const probe = collectAnswer(upstream, { body: '{"wait":1}' });
+    await until(() => server.requests.length === 6);
+    expect((await collectAnswer(upstream).done).failure).toBe('circuit_open');
+    probe.flow.abort();
+    await probe.done;
+    expect((await collectAnswer(upstream, { body: '{"go":1}' }).done).status).toBe(200);
   });
 
   test('callers who leave do not count against an upstream', async () => {

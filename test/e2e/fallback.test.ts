@@ -1,7 +1,7 @@
 import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:net';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
-import type { AuditOutcome } from '../../gateway/types.gen.ts';
+import type { AuditOutcome, Decision } from '../../gateway/types.gen.ts';
 import { chatCompletion, chatStream, message } from '../support/answers.ts';
 import {
   answerJson,
@@ -13,6 +13,7 @@ import {
   type Play,
   reset,
 } from '../support/fake-upstream.ts';
+import { freshUpstreams } from '../support/fresh-upstreams.ts';
 import { anthropicAt, openaiAt, openTestGateway, type TestGateway } from '../support/gateway.ts';
 
 /** A multiple-choice question with model auto has these candidates in the OpenAI API, in this order. */
@@ -27,6 +28,13 @@ let anthropic: FakeUpstream;
 
 const TIMEOUTS = { first_byte_timeout_ms: 300, idle_timeout_ms: 500, connect_timeout_ms: 1000 };
 
+const sketches = () => [
+  openaiAt(first, TIMEOUTS),
+  openaiAt(second, { name: 'mistral', kind: 'mistral', ...TIMEOUTS }),
+  openaiAt(third, { name: 'local', kind: 'openai_compatible', third_party: false, ...TIMEOUTS }),
+  anthropicAt(anthropic, TIMEOUTS),
+];
+
 const open = async (): Promise<void> => {
   [first, second, third, anthropic] = await Promise.all([
     openFakeUpstream(),
@@ -34,14 +42,7 @@ const open = async (): Promise<void> => {
     openFakeUpstream(),
     openFakeUpstream(),
   ]);
-  gateway = await openTestGateway({
-    upstreams: [
-      openaiAt(first, TIMEOUTS),
-      openaiAt(second, { name: 'mistral', kind: 'mistral', ...TIMEOUTS }),
-      openaiAt(third, { name: 'local', kind: 'openai_compatible', third_party: false, ...TIMEOUTS }),
-      anthropicAt(anthropic, TIMEOUTS),
-    ],
-  });
+  gateway = await openTestGateway({ upstreams: sketches() });
 };
 const close = async (): Promise<void> => {
   await gateway.close();
@@ -51,31 +52,31 @@ const close = async (): Promise<void> => {
 beforeAll(open);
 afterAll(close);
 
-// An upstream that was silent too often is left out by the policy: one answer, asked for by name, clears it.
+// Circuits, resting keys and retry budgets of one test are no other test's matter.
 beforeEach(async () => {
-  for (const [fake, model] of [
-    [first, MODELS[0]],
-    [second, MODELS[1]],
-    [third, MODELS[2]],
-  ] as const) {
-    fake.play = answerJson(200, chatCompletion('well'));
-    await (await chat({ ...QUESTION, model })).text();
+  await freshUpstreams(gateway, sketches());
+  for (const fake of [first, second, third, anthropic]) {
+    fake.play = answerJson(500, 'not told how to play');
     fake.requests.length = 0;
   }
-  anthropic.play = answerJson(200, message('well'));
-  await (await messages({ ...QUESTION, model: 'claude-haiku-5-5' })).text();
-  anthropic.requests.length = 0;
 });
 
 /** The service's limits let a test ask often. */
 const chat = (body: Record<string, unknown>): Promise<Response> => gateway.chat(body, { as: 'service' });
 const messages = (body: Record<string, unknown>): Promise<Response> => gateway.messages(body, { as: 'service' });
 
-/** A kept-alive connection that is reset before a byte of answer is tried once more on a fresh one (one attempt). */
-const sendsOf = (fault: Play): number => (fault === reset ? 2 : 1);
+/** How often a candidate is sent: a moment's trouble is worth one more try. */
+const sendsOf = (name: string): number => (['500', '502', '503', '529', 'reset', 'a reset'].includes(name) ? 2 : 1);
 
 const attemptsOf = (outcome: AuditOutcome): unknown[] =>
   outcome.attempts.map(({ model, upstream, status, error }) => [model, upstream, status, error]);
+
+/** The models that the decision of this outcome names, in order. */
+const candidatesOf = async ({ id }: AuditOutcome): Promise<string[]> => {
+  const intent = (await gateway.intents()).find((record) => record.id === id);
+  if (!intent) throw new Error('no intent of this outcome');
+  return (intent.decision as unknown as Decision).route.candidates.map(({ model }) => model);
+};
 
 const error = { error: { message: 'said by the provider at 10.0.0.1', type: 'x', param: null, code: 'y' } };
 
@@ -110,7 +111,7 @@ describe.each([false, true])('when the first candidate fails (stream: %s), the n
   const good = (text: string): Play =>
     stream ? answerStream(chatStream([text])) : answerJson(200, chatCompletion(text));
 
-  test.each(FAULTS)('after %s', async (_, fault, status, attemptError) => {
+  test.each(FAULTS)('after %s', async (name, fault, status, attemptError) => {
     first.play = fault;
     second.play = good('from the second');
     const answer = await chat({ ...QUESTION, stream });
@@ -118,14 +119,14 @@ describe.each([false, true])('when the first candidate fails (stream: %s), the n
     expect(await answer.text()).toContain('from the second');
     expect(answer.headers.get('x-aegis-model')).toBe(MODELS[1]);
     expect(answer.headers.get('x-aegis-upstream')).toBe('mistral');
-    expect(answer.headers.get('x-aegis-attempts')).toBe('2');
+    expect(answer.headers.get('x-aegis-attempts')).toBe(String(sendsOf(name) + 1));
     const outcome = await gateway.outcomeOf(answer);
     expect(outcome).toMatchObject({ outcome: 'ok', model: MODELS[1], upstream: 'mistral', status: 200 });
     expect(attemptsOf(outcome)).toEqual([
-      [MODELS[0], 'openai', status, attemptError],
+      ...Array.from({ length: sendsOf(name) }, () => [MODELS[0], 'openai', status, attemptError]),
       [MODELS[1], 'mistral', 200, null],
     ]);
-    expect(first.requests).toHaveLength(sendsOf(fault));
+    expect(first.requests).toHaveLength(sendsOf(name));
     expect(JSON.parse(second.last().body.toString()).model).toBe(MODELS[1]);
     expect(second.last().headers.authorization).toBeDefined();
     expect(third.requests).toHaveLength(0);
@@ -147,7 +148,8 @@ describe.each([false, true])('when the first candidate fails (stream: %s), the n
       const answer = await dead.chat({ ...QUESTION, stream });
       expect(answer.status).toBe(200);
       expect(await answer.text()).toContain('from the second');
-      expect(attemptsOf(await dead.outcomeOf(answer))[0]).toEqual([MODELS[0], 'openai', null, 'connect_failed']);
+      const refused = [MODELS[0], 'openai', null, 'connect_failed'];
+      expect(attemptsOf(await dead.outcomeOf(answer)).slice(0, 2)).toEqual([refused, refused]);
     } finally {
       await dead.close();
     }
@@ -190,12 +192,28 @@ test('what is charged for all attempts together is inside what was reserved', as
   ]);
   const intent = (await gateway.intents()).find(({ id }) => id === outcome.id);
   expect(outcome.cost.micro_usd).toBeLessThanOrEqual(intent?.reserved_micro_usd ?? 0);
-  for (const fake of [first, second, third]) fake.play = hang;
+  for (const fake of [first, second, third, anthropic]) fake.play = hang;
   const failed = await gateway.outcomeOf(await chat(body));
   const reserved = (await gateway.intents()).find(({ id }) => id === failed.id)?.reserved_micro_usd;
-  expect(failed.attempts).toHaveLength(3);
+  expect(failed.attempts.map(({ model }) => model)).toEqual(await candidatesOf(failed));
   expect(failed.cost.micro_usd).toBeGreaterThan(0);
   expect(failed.cost.micro_usd).toBeLessThanOrEqual(reserved ?? 0);
+
+  // The dearest of all: each candidate takes the prompt twice and breaks off, and the last one answers at its second try.
+  await freshUpstreams(gateway, sketches());
+  first.play = reset;
+  second.play = reset;
+  let asked = 0;
+  third.play = (request, res) => {
+    if (asked++ === 0) return reset(request, res);
+    const usage = { prompt_tokens: request.body.length, completion_tokens: 16, total_tokens: request.body.length + 16 };
+    return answerJson(200, chatCompletion('B', usage))(request, res);
+  };
+  const dearest = await gateway.outcomeOf(await chat(body));
+  const most = (await gateway.intents()).find(({ id }) => id === dearest.id)?.reserved_micro_usd;
+  expect(dearest.attempts.map(({ error: failure }) => failure)).toEqual([...Array(5).fill('reset'), null]);
+  expect(dearest.cost.micro_usd).toBeGreaterThan(outcome.cost.micro_usd);
+  expect(dearest.cost.micro_usd).toBeLessThanOrEqual(most ?? 0);
 });
 
 describe('when every candidate fails the caller gets the last class of failure, in its own shape', () => {
@@ -212,8 +230,8 @@ describe('when every candidate fails the caller gets the last class of failure, 
     ['silence', hang, 504, 'upstream_timeout'],
   ];
 
-  test.each(CASES)('%s in the OpenAI API', async (_, fault, status, code) => {
-    for (const fake of [first, second, third]) fake.play = fault;
+  test.each(CASES)('%s in the OpenAI API', async (name, fault, status, code) => {
+    for (const fake of [first, second, third, anthropic]) fake.play = fault;
     const answer = await chat(QUESTION);
     expect(answer.status).toBe(status);
     const body = (await answer.json()) as { error: Record<string, unknown> };
@@ -222,12 +240,15 @@ describe('when every candidate fails the caller gets the last class of failure, 
     if (status === 429) expect(answer.headers.get('retry-after')).toBe('3');
     const outcome = await gateway.outcomeOf(answer);
     expect(outcome).toMatchObject({ outcome: 'failed', status, error: code, model: null, upstream: null });
-    expect(outcome.attempts.map(({ model }) => model)).toEqual(MODELS);
-    expect(new Set([first, second, third].map((fake) => fake.requests.length))).toEqual(new Set([sendsOf(fault)]));
+    const sends = sendsOf(name);
+    const models = await candidatesOf(outcome);
+    expect(models.slice(0, MODELS.length)).toEqual(MODELS);
+    expect(outcome.attempts.map(({ model }) => model)).toEqual(models.flatMap((model) => Array(sends).fill(model)));
+    expect([first, second, third].map((fake) => fake.requests.length)).toEqual([sends, sends, sends]);
   });
 
   test.each(CASES)('%s in the Anthropic API', async (_, fault, status, code) => {
-    anthropic.play = fault;
+    for (const fake of [first, second, third, anthropic]) fake.play = fault;
     const answer = await messages(QUESTION);
     expect(answer.status).toBe(status);
     const body = (await answer.json()) as { type: string; error: Record<string, unknown> };
@@ -239,6 +260,7 @@ describe('when every candidate fails the caller gets the last class of failure, 
     first.play = answerJson(429, error, { 'retry-after': '30' });
     second.play = answerJson(429, error, { 'retry-after': '5' });
     third.play = answerJson(429, error);
+    anthropic.play = answerJson(429, error, { 'retry-after': '7' });
     const answer = await chat(QUESTION);
     expect(answer.status).toBe(429);
     expect(answer.headers.get('retry-after')).toBe('30');

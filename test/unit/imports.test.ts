@@ -14,7 +14,7 @@ const INTERFACES = [
   'store/key-store.ts',
 ];
 /** Pure functions about an upstream's answer, which forward and respond need to judge it. */
-const JUDGEMENTS = ['upstream/classify.ts', 'upstream/headers.ts'];
+const JUDGEMENTS = ['upstream/classify.ts', 'upstream/headers.ts', 'upstream/litellm.ts'];
 /** Files of gateway/ that join seams and may import all. */
 const JOINERS = ['main.ts', 'wire.ts', 'ledger-worker.ts'];
 
