@@ -28,6 +28,12 @@ export interface ContentListener {
   failed(error: unknown): void;
 }
 
+/**
+ * How many characters are estimated at a time: of so few each is read (tokens.ts). Of more only windows are, which would
+ * begin and end within the words that a stream is made of.
+ */
+const ESTIMATED_CHARACTERS = 2048;
+
 const EMPTY = Buffer.alloc(0);
 
 /**
@@ -80,13 +86,23 @@ export class AnswerContent {
 
   /** Estimated tokens of all texts received. */
   estimateOutput(): number {
-    const texts: string[] = [];
+    let texts: string[] = [];
+    let characters = 0;
+    const count = (): void => {
+      this.#outputTokens += estimateTokens(texts);
+      texts = [];
+      characters = 0;
+    };
     for (; this.#counted < this.#received.length; this.#counted++) {
       for (const event of parsedEvents(this.#received[this.#counted] as Buffer)) {
-        for (const piece of this.#reader.read(event).pieces) texts.push(piece.value);
+        for (const { value } of this.#reader.read(event).pieces) {
+          if (characters + value.length > ESTIMATED_CHARACTERS) count();
+          texts.push(value);
+          characters += value.length;
+        }
       }
     }
-    this.#outputTokens += estimateTokens(texts);
+    count();
     return this.#outputTokens;
   }
 
