@@ -1,5 +1,5 @@
 import { invalidField, isObject, type Json } from '../fields.ts';
-import { packReasoning, type ReasoningField, unpackReasoning } from './responses-to-chat-reasoning.ts';
+import type { ReasoningField } from './responses-to-chat-reasoning.ts';
 import { onlyMembers, unsaid } from './responses-to-chat-refusal.ts';
 
 /**
@@ -49,15 +49,15 @@ const stepOf = (budget: number): string => (budget <= LOW ? 'low' : budget <= ME
 export const showsThinking = ({ thinking }: Json): boolean =>
   !isObject(thinking) || (thinking.type !== 'disabled' && thinking.display !== 'omitted');
 
-/**
- * The signature of a thinking block that holds a chat model's reasoning. No provider made it: it says which model's
- * reasoning it is and where it was said, so that it can be given back to that model and to no other.
- */
+/** How the signature of a thinking block begins that holds a chat model's reasoning. No provider made it: Anthropic refuses such a block. */
+export const CHAT_SIGNATURE = 'aegis:chat-1:';
+
+/** That signature: where the reasoning was said, and by which model, so that it can go back there and nowhere else. */
 export const thinkingSignature = (model: unknown, field: ReasoningField): string =>
-  packReasoning({ model: typeof model === 'string' ? model : '', field, details: [] });
+  `${CHAT_SIGNATURE}${field}:${typeof model === 'string' ? model : ''}`;
 
 /** The field in which `model` takes a thinking block back; null for the reasoning of other models. */
-export const reasoningFieldOf = (block: Json, model: string): ReasoningField | null => {
-  const kept = unpackReasoning(block.signature);
-  return kept?.model === model ? kept.field : null;
-};
+export const reasoningFieldOf = ({ signature }: Json, model: string): ReasoningField | null =>
+  FIELDS.find((field) => signature === thinkingSignature(model, field)) ?? null;
+
+const FIELDS: readonly ReasoningField[] = ['reasoning_content', 'reasoning', 'thinking'];

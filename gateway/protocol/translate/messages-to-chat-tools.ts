@@ -37,11 +37,15 @@ const functionOf = (tool: unknown, param: string): Json => {
   const { description, strict } = tool;
   if (typeof description === 'string') said.description = description;
   else if (description !== undefined && description !== null) throw invalidField(`${param}.description`, 'a string');
-  said.parameters = tool.input_schema;
+  said.parameters = parametersOf(tool.input_schema);
   if (typeof strict === 'boolean') said.strict = strict;
   else if (strict !== undefined && strict !== null) throw invalidField(`${param}.strict`, 'a boolean');
   return { type: 'function', function: said };
 };
+
+/** OpenAI refuses an object that lists no properties, which many tools without an input leave out. */
+const parametersOf = (schema: Json): Json =>
+  schema.type === 'object' && schema.properties === undefined ? { ...schema, properties: {} } : schema;
 
 /** Tools whose schema Anthropic's models know by heart, run by the caller. */
 const RUN_BY_CALLER = /^(?:bash|text_editor|computer|memory|browser)_/;
