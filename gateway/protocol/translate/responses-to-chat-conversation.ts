@@ -101,7 +101,8 @@ export class Conversation {
   #endTurn(): void {
     const turn = this.#turn;
     this.#turn = null;
-    if (!turn) return;
+    // Reasoning that led to nothing is not sent on: an assistant message says something.
+    if (!turn || turn.texts.length + turn.refusals.length + turn.calls.length === 0) return;
     this.#messages.push(assistantMessage(turn));
     const attached: Json[] = [];
     for (const { said, param } of turn.calls) {

@@ -23,7 +23,9 @@ export const chatMessages = (body: Json): Json[] => {
     if (!isObject(item)) throw invalidField(param, 'an object');
     readItem(conversation, item, param);
   }
-  return conversation.end();
+  const messages = conversation.end();
+  if (messages.length === 0) throw invalidField('input', 'a text or items that say something');
+  return messages;
 };
 
 /** The outputs of all calls by call id, in order: a call may be followed by other items before its output. */

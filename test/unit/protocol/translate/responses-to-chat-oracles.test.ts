@@ -141,6 +141,39 @@ describe('recorded chat completions', () => {
   });
 });
 
+describe('the protocol of responses', () => {
+  const RESPONSES = protocolOf('responses');
+
+  test.each(STREAMS)('finds the end of the events of %s, and the usage that chat completions tell', (_name, chunks) => {
+    const events = translatedEvents(responsesToChat, chunks, CONTEXT);
+    const [said, told] = [CHAT.streamUsage(), RESPONSES.streamUsage()];
+    for (const chunk of chunks) said.feed(JSON.stringify(chunk));
+    const ends = events.map((event) => {
+      const text = RESPONSES.eventText(event);
+      if (text.includes('usage')) told.feed(JSON.stringify(event));
+      return RESPONSES.terminalAt(Buffer.from(text));
+    });
+    expect(ends).toEqual([...events.slice(1).map(() => -1), 0]);
+    expect(told.result()).toEqual(said.result());
+  });
+
+  test.each(STREAMS)('reads every text of %s in the pieces it came in', (_name, chunks) => {
+    const events = translatedEvents(responsesToChat, chunks, CONTEXT);
+    const reader = RESPONSES.answerEvents();
+    const texts = new Map<string, string>();
+    for (const event of events) {
+      for (const piece of reader.read(event).pieces) {
+        const isDelta = typeof event.delta === 'string';
+        if (isDelta) texts.set(piece.channel, (texts.get(piece.channel) ?? '') + piece.value);
+      }
+    }
+    const response = events.at(-1)!.response as Json;
+    const { text, reasoning, calls } = saidInResponse(response);
+    const spoken = [text, reasoning, ...calls.map((call) => (call as string[])[2])].filter((said) => said !== '');
+    expect([...texts.values()].sort()).toEqual(spoken.sort());
+  });
+});
+
 /** What the AI SDK made of an answer. */
 type Part = Record<string, unknown>;
 type Model =

@@ -141,6 +141,22 @@ describe('what a caller may not send', () => {
   });
 });
 
+/** The members of ResponseCreateParams in openai 7.57 (resources/responses/responses.d.ts). */
+const FIELDS = [
+  ...['access_programs', 'background', 'context_management', 'conversation', 'image', 'include', 'input'],
+  ...['instructions', 'max_output_tokens', 'max_tool_calls', 'metadata', 'model', 'moderation', 'parallel_tool_calls'],
+  ...['previous_response_id', 'prompt', 'prompt_cache_key', 'prompt_cache_options', 'prompt_cache_retention'],
+  ...['reasoning', 'safety_identifier', 'service_tier', 'store', 'stream', 'stream_options', 'temperature', 'text'],
+  ...['tool_choice', 'tools', 'top_logprobs', 'top_p', 'truncation', 'user'],
+];
+
+test.each(FIELDS)('docs/translation.md tells what becomes of %s', (field) => {
+  const docs = readFileSync(join(ROOT, 'docs/translation.md'), 'utf8');
+  const section = docs.split('\n## ').find((text) => text.startsWith('responses → chat.completions\n'));
+  const sent = section?.split('\n').map((line) => /^\| `(\{.*?\})` \| (?:`|400)/.exec(line)?.[1]) ?? [];
+  expect(sent.filter((json) => json !== undefined && field in (JSON.parse(json) as Json))).not.toEqual([]);
+});
+
 describe('Codex', () => {
   const body = JSON.parse(readFileSync(join(FIXTURES, 'codex-request.json'), 'utf8')) as Json;
   const said = responsesToChat.request(body);
