@@ -1,18 +1,8 @@
 import { GatewayError } from '../../errors.ts';
 import { invalidField, isObject, type Json } from '../fields.ts';
-import {
-  blocksIn,
-  stringAt,
-  systemText,
-  textOf,
-  textPart,
-  toolOutput,
-  typeOf,
-  userParts,
-} from './messages-to-chat-parts.ts';
-import { reasoningFieldOf } from './messages-to-chat-thinking.ts';
-import type { ReasoningField } from './responses-to-chat-reasoning.ts';
-import { onlyMembers, onlyValues, unsaid } from './responses-to-chat-refusal.ts';
+import { blocksIn, stringAt, systemText, textPart, toolOutput, userParts } from './messages-to-chat-parts.ts';
+import { AssistantTurn } from './messages-to-chat-turn.ts';
+import { onlyMembers, unsaid } from './responses-to-chat-refusal.ts';
 
 /**
  * A conversation as chat messages to `model`. Messages of the assistant in a row are one turn, as they are to
@@ -26,20 +16,11 @@ export const chatMessages = (messages: readonly unknown[], model: string): Json[
   return conversation.end(`messages[${messages.length - 1}]`);
 };
 
-/** What the assistant said in one turn. */
-interface Turn {
-  text: string;
-  reasoning: string;
-  field: ReasoningField | null;
-  readonly calls: Json[];
-  readonly ids: Set<unknown>;
-}
-
 class Conversation {
   readonly #model: string;
   readonly #said: Json[] = [];
   /** The assistant's turn while it lasts. */
-  #turn: Turn | null = null;
+  #turn: AssistantTurn | null = null;
   /** Calls without a result yet. */
   readonly #open = new Set<string>();
   /** What a user said beside results while others were still to come. */
@@ -60,7 +41,8 @@ class Conversation {
     }
     if (role === 'assistant') {
       this.#settle(param);
-      this.#assistant(content, `${param}.content`);
+      this.#turn ??= new AssistantTurn(this.#model);
+      this.#turn.add(content, `${param}.content`);
     } else if (role === 'system') {
       this.#endTurn();
       this.#settle(param);
@@ -82,8 +64,10 @@ class Conversation {
       const blocks = blocksIn(content, param);
       if (blocks.length === 0) throw invalidField(param, 'a string or an array of blocks that is not empty');
       for (const [block, at] of blocks) {
-        if (block.type === 'tool_result') parts.push(...this.#result(block, at));
-        else parts.push(...userParts(block, at));
+        // A loop: so many parts can be that they are too many arguments for a push.
+        for (const part of block.type === 'tool_result' ? this.#result(block, at) : userParts(block, at)) {
+          parts.push(part);
+        }
       }
     }
     if (parts.length > 0) this.#waiting.push({ role: 'user', content: plain(parts) });
@@ -109,48 +93,13 @@ class Conversation {
     return media.length === 0 ? [] : [textPart(`Result of tool call ${id}:`), ...media];
   }
 
-  #assistant(content: unknown, param: string): void {
-    this.#turn ??= { text: '', reasoning: '', field: null, calls: [], ids: new Set() };
-    const turn = this.#turn;
-    if (typeof content === 'string') {
-      turn.text += content;
-      return;
-    }
-    for (const [block, at] of blocksIn(content, param)) {
-      switch (block.type) {
-        case 'text':
-          turn.text += textOf(block, at);
-          break;
-        case 'tool_use':
-          if (turn.ids.has(block.id)) throw twice(at);
-          turn.ids.add(block.id);
-          turn.calls.push(callOf(block, at));
-          break;
-        case 'thinking':
-          this.#recall(turn, block);
-          break;
-        case 'redacted_thinking':
-          break;
-        default:
-          throw unsaid(at, `A block of type ${typeOf(block)}`);
-      }
-    }
-  }
-
-  /** Reasoning goes back to the model that made it, in the field where it was; that of others means nothing to it. */
-  #recall(turn: Turn, block: Json): void {
-    const field = reasoningFieldOf(block, this.#model);
-    if (field === null || typeof block.thinking !== 'string') return;
-    turn.field = field;
-    turn.reasoning += block.thinking;
-  }
-
   #endTurn(): void {
     const turn = this.#turn;
     this.#turn = null;
-    if (!turn || (turn.text === '' && turn.calls.length === 0)) return;
-    for (const id of turn.ids) this.#open.add(id as string);
-    this.#said.push(turnMessage(turn));
+    const message = turn?.message();
+    if (!message) return;
+    for (const id of turn!.ids) this.#open.add(id);
+    this.#said.push(message);
   }
 
   /** Every call has its result before the conversation goes on. */
@@ -165,39 +114,14 @@ class Conversation {
   }
 
   #flush(): void {
-    this.#said.push(...this.#waiting);
+    for (const message of this.#waiting) this.#said.push(message);
     this.#waiting = [];
   }
 }
 
 const MESSAGE: ReadonlySet<string> = new Set(['role', 'content']);
 const RESULT: ReadonlySet<string> = new Set([...['type', 'tool_use_id', 'content', 'is_error', 'cache_control']]);
-const USE: ReadonlySet<string> = new Set(['type', 'id', 'name', 'input', 'cache_control', 'caller']);
-
 const IN_NEXT_MESSAGE = '(in the next message)';
-
-const twice = (param: string): GatewayError =>
-  new GatewayError('invalid_field', `Invalid value for '${param}.id': two calls of one turn have the same id.`, {
-    param: `${param}.id`,
-  });
-
-const callOf = (block: Json, param: string): Json => {
-  onlyMembers(block, USE, param);
-  if (isObject(block.caller)) onlyValues(block.caller, 'type', ['direct'], `${param}.caller`);
-  const id = stringAt(block, 'id', param);
-  const name = stringAt(block, 'name', param);
-  return { id, type: 'function', function: { name, arguments: JSON.stringify(block.input ?? {}) } };
-};
-
-const turnMessage = ({ text, reasoning, field, calls }: Turn): Json => {
-  const message: Json = { role: 'assistant', content: text === '' ? null : text };
-  if (field === 'thinking') {
-    const thinking = { type: 'thinking', thinking: [textPart(reasoning)] };
-    message.content = text === '' ? [thinking] : [thinking, textPart(text)];
-  } else if (field !== null) message[field] = reasoning;
-  if (calls.length > 0) message.tool_calls = calls;
-  return message;
-};
 
 /** A single text is a string: every server takes it. */
 const plain = (parts: readonly Json[]): unknown => {

@@ -123,9 +123,9 @@ const documentParts = (block: Json, param: string): Json[] => {
   const [source, at] = sourceOf(block, param);
   switch (source.type) {
     case 'text':
-      return [textPart(sections(title, context, stringAt(source, 'data', at)))];
+      return [textPart(sections([title, context, stringAt(source, 'data', at)]))];
     case 'content':
-      return contentParts(source.content, sections(title, context), `${at}.content`);
+      return contentParts(source.content, sections([title, context]), `${at}.content`);
     case 'base64': {
       const file = { filename: fileName(title), file_data: dataUrl(source, at) };
       return [...(context === '' ? [] : [textPart(context)]), { type: 'file', file }];
@@ -137,7 +137,7 @@ const documentParts = (block: Json, param: string): Json[] => {
 
 /** A document made of blocks, under its heading. */
 const contentParts = (content: unknown, heading: string, param: string): Json[] => {
-  if (typeof content === 'string') return [textPart(sections(heading, content))];
+  if (typeof content === 'string') return [textPart(sections([heading, content]))];
   const parts = heading === '' ? [] : [textPart(heading)];
   for (const [block, at] of blocksIn(content, param)) {
     if (block.type === 'text') parts.push(textPart(textOf(block, at)));
@@ -147,7 +147,7 @@ const contentParts = (content: unknown, heading: string, param: string): Json[] 
   return parts;
 };
 
-const sections = (...texts: string[]): string => texts.filter((text) => text !== '').join('\n\n');
+const sections = (texts: readonly string[]): string => texts.filter((text) => text !== '').join('\n\n');
 
 /** Base64 documents are PDFs, and OpenAI goes by the name. */
 const fileName = (title: string): string => {
@@ -162,7 +162,7 @@ const searchText = (block: Json, param: string): string => {
     if (inner.type !== 'text') throw unsaid(at, `A block of type ${typeOf(inner)} in a search result`);
     return textOf(inner, at);
   });
-  return sections(stringAt(block, 'title', param), stringAt(block, 'source', param), ...texts);
+  return sections([stringAt(block, 'title', param), stringAt(block, 'source', param), ...texts]);
 };
 
 /** The answer would have to tell what it cites, and where. */

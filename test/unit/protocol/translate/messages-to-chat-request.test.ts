@@ -86,6 +86,25 @@ describe('a request of Claude Code', () => {
   });
 });
 
+test('a body of very many blocks goes through', () => {
+  const many = <T>(item: T): T[] => new Array(200_000).fill(item) as T[];
+  const image = { type: 'image', source: { type: 'url', url: 'https://example.com' } };
+  const messages = [
+    { role: 'user', content: many({ type: 'text', text: '' }) },
+    { role: 'assistant', content: [{ type: 'tool_use', id: 'a', name: 'f', input: {} }] },
+    {
+      role: 'user',
+      content: [
+        { type: 'tool_result', tool_use_id: 'a', content: many(image) },
+        { type: 'search_result', title: 't', source: 's', content: many({ type: 'text', text: 'x' }) },
+        { type: 'document', source: { type: 'content', content: many(image) } },
+      ],
+    },
+  ];
+  const said = request({ messages }).messages as { content: unknown[] }[];
+  expect(said.map(({ content }) => content?.length)).toEqual([200_000, undefined, 21, 400_002]);
+});
+
 describe('a refusal', () => {
   test('names the field and says what cannot be done', () => {
     expect(refusal({ messages: [{ role: 'user', content: 'Hi' }], top_k: 40 })).toMatchObject({
