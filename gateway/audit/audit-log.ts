@@ -32,7 +32,7 @@ export interface ContentDraft {
 /**
  * The audit log. `append` resolves when the record (and its content) is durable; many callers share one fsync. It
  * rejects with GatewayError `audit_unavailable` when that takes longer than a second or the disk refuses. A record with
- * a draft waits for the draft's pieces first, alone, five seconds at most.
+ * a draft waits for the draft's pieces first, alone, as long as the disk goes on taking pieces.
  */
 export interface AuditLog {
   /** The record's `content` field is filled in by the log; callers leave it null. */

@@ -8,7 +8,7 @@ import { unavailable } from './unavailable.ts';
 export interface ContentDraftsOptions {
   /** Chooses segments that nobody else writes to. */
   readonly segments: ContentStore;
-  /** How long a piece may take to the disk. Many may be under way before it, so this is no matter of one write. */
+  /** How long the disk may take for a few megabytes of pieces. */
   readonly timeoutMs: number;
   readonly now: () => number;
 }
@@ -36,7 +36,7 @@ export class ContentDrafts {
 
   /** See AuditLog.openContent. */
   open(retentionDays: number): ContentDraft {
-    return new Draft(retentionDays, this.#options.timeoutMs, (chunks) => this.#add(retentionDays, chunks));
+    return new Draft(retentionDays, (chunks) => this.#add(retentionDays, chunks));
   }
 
   /** Closes the files. Pieces are refused from now on. */
@@ -53,7 +53,7 @@ export class ContentDrafts {
   }
 
   #fileFor(retentionDays: number): PieceFile {
-    const { segments, now } = this.#options;
+    const { segments, timeoutMs, now } = this.#options;
     const segment = segments.segmentFor(retentionDays, now());
     for (const retired of segments.takeRetired()) this.#close(retired);
     let file = this.#files.get(segment);
@@ -62,7 +62,7 @@ export class ContentDrafts {
       return this.#fileFor(retentionDays);
     }
     if (!file) {
-      file = new PieceFile(segment);
+      file = new PieceFile(segment, timeoutMs);
       this.#files.set(segment, file);
     }
     return file;
@@ -80,7 +80,6 @@ export class ContentDrafts {
 
 class Draft implements ContentDraft {
   readonly retentionDays: number;
-  readonly #timeoutMs: number;
   readonly #add: (chunks: readonly Uint8Array[]) => Piece;
   readonly #refs: ContentFrame[] = [];
   /** The files with pieces of it, and how far into each they reach. */
@@ -88,9 +87,8 @@ class Draft implements ContentDraft {
   #bytes = 0;
   #failure: unknown;
 
-  constructor(retentionDays: number, timeoutMs: number, add: (chunks: readonly Uint8Array[]) => Piece) {
+  constructor(retentionDays: number, add: (chunks: readonly Uint8Array[]) => Piece) {
     this.retentionDays = retentionDays;
-    this.#timeoutMs = timeoutMs;
     this.#add = add;
   }
 
@@ -119,24 +117,14 @@ class Draft implements ContentDraft {
     this.#ends.clear();
   }
 
-  /** Runs what the disk may refuse or not answer; then the draft is broken for good. */
+  /** Runs what the disk may refuse; then the draft is broken for good. */
   async #orBroken(work: () => Promise<unknown>): Promise<void> {
     if (this.#failure) throw this.#failure;
     try {
-      await within(this.#timeoutMs, work());
+      await work();
     } catch (error) {
       this.#failure ??= error;
     }
     if (this.#failure) throw this.#failure;
   }
 }
-
-const within = async (ms: number, work: Promise<unknown>): Promise<void> => {
-  const { promise, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(() => reject(unavailable(`the audit disk did not answer within ${ms} ms`)), ms);
-  try {
-    await Promise.race([work, promise]);
-  } finally {
-    clearTimeout(timer);
-  }
-};

@@ -31,7 +31,7 @@ export interface AuditLogOptions {
 
 const SWEEP_MS = 3_600_000;
 const PROBE_MS = 500;
-/** A piece of a long content may take so many times as long as a record: its stream waits with it. */
+/** Pieces of long contents may take so many times as long as a record: their streams wait with them. */
 const PIECE_TIMEOUTS = 5;
 
 /**
