@@ -54,6 +54,8 @@ export class AnswerContent {
   /** How many of `#received` are in `#outputTokens`. */
   #counted = 0;
   #outputTokens = 0;
+  /** Why what was let go of could not be counted. */
+  #uncounted: unknown;
   #draft: ContentDraft | undefined;
   #isWriting = false;
   #isLagging = false;
@@ -84,8 +86,9 @@ export class AnswerContent {
     return [...this.#before, ...this.#received.slice(-2)].slice(-2);
   }
 
-  /** Estimated tokens of all texts received. */
+  /** Estimated tokens of all texts received. Throws when an event could not be read. */
   estimateOutput(): number {
+    if (this.#uncounted) throw this.#uncounted;
     let texts: string[] = [];
     let characters = 0;
     const count = (): void => {
@@ -95,7 +98,8 @@ export class AnswerContent {
     };
     for (; this.#counted < this.#received.length; this.#counted++) {
       for (const event of parsedEvents(this.#received[this.#counted] as Buffer)) {
-        for (const { value } of this.#reader.read(event).pieces) {
+        for (const { value, isRepeat } of this.#reader.read(event).pieces) {
+          if (isRepeat) continue;
           if (characters + value.length > ESTIMATED_CHARACTERS) count();
           texts.push(value);
           characters += value.length;
@@ -132,7 +136,12 @@ export class AnswerContent {
       listener.lags();
       return;
     }
-    this.estimateOutput();
+    // Whoever asks for the estimate is to know, not the stream.
+    try {
+      this.estimateOutput();
+    } catch (error) {
+      this.#uncounted = error;
+    }
     const piece = this.#keptChunks();
     this.#before = this.recent.map((events) => (mayTellError(events) ? events : EMPTY));
     this.#received = [];

@@ -63,7 +63,7 @@ const relayBody = async (gw: Gateway, x: Exchange, call: Call, answer: Answer, r
     throw new GatewayError('upstream_error', 'The model provider refused the request and did not say why.', { status });
   }
   if (x.evidence) {
-    const texts = () => wire.answerTexts(body).map(({ value }) => value);
+    const texts = () => wire.answerTexts(body).flatMap(({ value, isRepeat }) => (isRepeat ? [] : [value]));
     const outputEstimate = () => Math.min(most, estimateTokens(texts()));
     x.evidence = { ...evidence, reported: wire.usage(body), outputEstimate };
   }
