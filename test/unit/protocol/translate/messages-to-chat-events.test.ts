@@ -246,6 +246,32 @@ describe('calls in a stream', () => {
     ]);
   });
 
+  test('that are over take no late pieces', () => {
+    const want = [
+      { type: 'tool_use', id: 'call_0', name: 'f', input: {} },
+      { type: 'tool_use', id: 'call_1', name: 'g', input: { a: 1 } },
+    ];
+    const late = calls(piece(0, 'late'));
+    expect(content(calls(begin(0, 'f', '{}')), calls(begin(1, 'g', '{"a"')), late, calls(piece(1, ':1}')))).toEqual(
+      want,
+    );
+  });
+
+  test('are one where the id comes with the name again, or changes without a name', () => {
+    const want = [{ type: 'tool_use', id: 'call_0', name: 'f', input: { a: 1 } }];
+    const rest = calls(piece(0, ':1}'));
+    expect(content(calls({ index: 0, function: { name: 'f' } }), calls(begin(0, 'f', '{"a"')), rest)).toEqual(want);
+    expect(content(calls(begin(0, 'f', '{"a"')), calls({ ...piece(0, ':1}'), id: 'call_x' }))).toEqual(want);
+    expect(content(calls(begin(0, 'f')), calls({ ...piece(0, '{"a"'), id: 'call_x' }), rest)).toEqual(want);
+  });
+
+  test('without end break the stream', () => {
+    const reader = messagesToChat.events(CONTEXT);
+    expect(() => {
+      for (let index = 0; index < 5000; index++) reader.push(calls(begin(index, 'f', '{}')));
+    }).toThrow('mixes more tool calls');
+  });
+
   test('that are mixed beyond all measure break the stream instead of filling the memory', () => {
     const reader = messagesToChat.events(CONTEXT);
     reader.push(calls(begin(0, 'f', '{')));
@@ -269,5 +295,10 @@ describe('calls in a stream', () => {
       reader.push(calls(begin(index, 'g', `{"a":"${'x'.repeat(40_000)}"}`)));
     }
     expect(types(reader.push(calls(piece(0, '"}'))))).toHaveLength(2 + 18 * 3 + 2);
+    reader.push(calls(begin(20, 'f', '{"a":"')));
+    for (let index = 21; index < 40; index++) {
+      reader.push(calls(begin(index, 'g', `{"a":"${'x'.repeat(40_000)}"}`)));
+    }
+    expect(types(reader.push(calls(piece(20, '"}'))))).toHaveLength(2 + 18 * 3 + 2);
   });
 });

@@ -119,6 +119,26 @@ describe('a refusal', () => {
     expect(of('bash_20250124').hint).toContain('input_schema');
   });
 
+  test('meets a message between calls and their results', () => {
+    const messages = [
+      { role: 'user', content: 'Hi' },
+      { role: 'assistant', content: [{ type: 'tool_use', id: 'a', name: 'f', input: {} }] },
+      { role: 'system', content: 'Be brief.' },
+      { role: 'user', content: [{ type: 'tool_result', tool_use_id: 'a' }] },
+    ];
+    expect(refusal({ messages })).toMatchObject({
+      param: 'messages[2]',
+      message: expect.stringContaining(': a has none'),
+    });
+  });
+
+  test.each(['cache_control', 'context_management', 'diagnostics', 'metadata', 'output_config'])(
+    'meets %s that is no object',
+    (name) => {
+      expect(refusal({ messages: [{ role: 'user', content: 'Hi' }], [name]: 'x' }).param).toBe(name);
+    },
+  );
+
   test('does not repeat a long value', () => {
     const { message } = refusal({ messages: [{ role: 'user', content: [{ type: 'x'.repeat(5000) }] }] });
     expect(message.length).toBeLessThan(300);
@@ -150,6 +170,17 @@ describe('the answer to a call', () => {
     );
     expect(answer).toMatchObject({ stop_reason: 'stop_sequence', stop_sequence: 'END' });
   });
+
+  test.each(['error', 'abort', 'insufficient_system_resource', 'length'])(
+    'that ended with %s does not look complete',
+    (finish) => {
+      const answer = messagesToChat.answer(
+        { choices: [{ message: { content: 'H' }, finish_reason: finish }] },
+        context(null),
+      );
+      expect(answer.stop_reason).toBe('max_tokens');
+    },
+  );
 
   test.each([[{}], [{ choices: null }], [{ choices: [null, 7] }], [{ choices: [{ message: 'x' }], usage: 'y' }]])(
     'of %j is an empty message',
