@@ -1,5 +1,4 @@
 import { mkdirSync } from 'node:fs';
-import { isIP } from 'node:net';
 import pino from 'pino';
 import { createAdminApi } from './admin/admin-api.ts';
 import { createControlPlane } from './admin/control-plane.ts';
@@ -14,6 +13,7 @@ import { openHomeSecret } from './home-secret.ts';
 import type { Scope } from './limit/limiter.ts';
 import { createMemoryLimiter } from './limit/memory.ts';
 import { proveLimiter } from './limit/prove.ts';
+import { isLoopback } from './loopback.ts';
 import { FREE, unknownOutcome } from './outcome.ts';
 import { trustsDemoKey } from './policy/demo-key.ts';
 import type { Policy } from './policy/policy.ts';
@@ -254,6 +254,3 @@ const problemsOf = (gateway: Gateway, isDraining: boolean): string[] => {
   if (!gateway.audit.healthy) problems.push('the audit log takes no records');
   return problems;
 };
-
-const isLoopback = (host: string): boolean =>
-  host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));

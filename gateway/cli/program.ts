@@ -4,7 +4,9 @@ import { isGatewayError } from '../errors.ts';
 import { auditCommand } from './audit.ts';
 import { buildCommand } from './build.ts';
 import { checkCommand } from './check.ts';
+import { doctorCommand } from './doctor.ts';
 import { explainCommand } from './explain.ts';
+import { initCommand } from './init.ts';
 import { keysCommand } from './keys.ts';
 import { reportCommand } from './report.ts';
 import { serveCommand } from './serve.ts';
@@ -18,6 +20,8 @@ const { version } = JSON.parse(readFileSync(new URL('../../package.json', import
 
 const COMMANDS = [
   serveCommand,
+  initCommand,
+  doctorCommand,
   checkCommand,
   testCommand,
   buildCommand,

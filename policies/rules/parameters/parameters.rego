@@ -38,11 +38,24 @@ max_output_tokens := min(array.concat(wish, [
 
 wish := [] if is_null(input.request.max_output_tokens)
 
-wish := [input.request.max_output_tokens] if is_number(input.request.max_output_tokens)
+wish := [input.request.max_output_tokens] if {
+	is_number(input.request.max_output_tokens)
+	not echoes
+}
+
+wish := [1] if echoes
+
+default echoes := false
+
+# Legacy completions may ask for no output: with `echo` they give the log probabilities of the prompt itself.
+echoes if {
+	input.request.endpoint == "completions"
+	input.request.max_output_tokens == 0
+}
 
 # METADATA
 # title: Output cap of nothing
-# description: A cap of 0 tokens is no request.
+# description: A cap of 0 tokens is no request, but for legacy completions with echo.
 # custom:
 #   code: invalid_max_tokens
 deny contains {
@@ -53,6 +66,7 @@ deny contains {
 } if {
 	is_number(input.request.max_output_tokens)
 	input.request.max_output_tokens < 1
+	not echoes
 }
 
 fired contains "parameters.output_cap" if {

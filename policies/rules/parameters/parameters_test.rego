@@ -76,3 +76,12 @@ test_whatever_writes_has_a_cap if {
 test_an_operation_of_which_it_is_not_known_is_not_granted if {
 	not parameters.granted with input as testing.request({"request": {"endpoint": "images"}})
 }
+
+test_a_legacy_completion_may_ask_for_no_output if {
+	legacy := {"request": {"endpoint": "completions", "model": "campus-8b", "max_output_tokens": 0}}
+	decision := aegis.decision with input as object.union(testing.researcher, legacy)
+	decision.allow
+	decision.parameters.max_output_tokens == 1
+	below := object.union(legacy, {"request": {"max_output_tokens": -1}})
+	aegis.decision.deny[0].code == "invalid_max_tokens" with input as object.union(testing.researcher, below)
+}
