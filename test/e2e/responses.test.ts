@@ -1,3 +1,4 @@
+import { createOpenAI } from '@ai-sdk/openai';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import OpenAI from 'openai';
 import { splitEvents } from '../../gateway/protocol/sse.ts';
@@ -170,6 +171,39 @@ describe('a value that the provider must not see', () => {
       input: [{ role: 'user', content: `Write to ${VALUE}.` }],
     });
     expect(answer.output_text).toBe(`Mail ${VALUE}, or not: EMAIL_`);
+  });
+});
+
+describe('the AI SDK', () => {
+  /** The parts that its provider makes of a streamed answer. */
+  const partsOf = async (text: string): Promise<Json[]> => {
+    const provider = createOpenAI({ baseURL: `${gateway.url}/v1`, apiKey: await gateway.key('teacher') });
+    const prompt = [{ role: 'user' as const, content: [{ type: 'text' as const, text }] }];
+    const { stream } = await provider.responses(CHAT_MODEL).doStream({ prompt });
+    const parts: Json[] = [];
+    for await (const part of stream) parts.push(part as unknown as Json);
+    return parts;
+  };
+
+  test('reads what is restored, and the events that are written for it', async () => {
+    gateway.openai.play = (request, response) =>
+      answerStream(cut(stream(placeholderIn(request.body)), 50))(request, response);
+    const parts = await partsOf(`Write to ${VALUE}.`);
+    const text = parts.flatMap(({ type, delta }) => (type === 'text-delta' ? [delta] : [])).join('');
+    expect(text).toBe(`Mail ${VALUE}, or not: EMAIL_`);
+    expect(parts.filter(({ type }) => type === 'error')).toEqual([]);
+    expect(parts.at(-1)).toMatchObject({
+      type: 'finish',
+      usage: { inputTokens: { total: 9 }, outputTokens: { total: 5 } },
+    });
+  });
+
+  test('reads the error of a stream that breaks off', async () => {
+    gateway.openai.play = answerStream([stream('you').subarray(0, 900)]);
+    const parts = await partsOf('Hello.');
+    const errors = parts.filter(({ type }) => type === 'error');
+    expect(errors).toHaveLength(1);
+    expect(JSON.stringify(errors[0])).toContain('ended the answer before it was complete');
   });
 });
 
