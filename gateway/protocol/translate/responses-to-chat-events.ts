@@ -1,6 +1,7 @@
 import { isObject, type Json } from '../fields.ts';
 import type { EventTranslation, TranslationContext } from '../translation.ts';
 import { responseEnd, responseShell, responseUsage } from './responses-to-chat-answer.ts';
+import { CallItem } from './responses-to-chat-call-item.ts';
 import {
   annotationsOf,
   type CallPiece,
@@ -9,7 +10,10 @@ import {
   type ReasoningPiece,
   reasoningOf,
 } from './responses-to-chat-delta.ts';
-import { CallItem, MessageItem, type OpenItem, ReasoningItem } from './responses-to-chat-items.ts';
+import type { OpenItem } from './responses-to-chat-item.ts';
+import { MessageItem } from './responses-to-chat-message-item.ts';
+import { callOf, type OpenCall } from './responses-to-chat-open-calls.ts';
+import { ReasoningItem } from './responses-to-chat-reasoning-item.ts';
 import { type CallerTools, callerTools } from './responses-to-chat-tools.ts';
 
 /** What makes a Response out of the chunks of a chat completion. */
@@ -169,30 +173,3 @@ class Events implements ResponseEvents {
     return events;
   }
 }
-
-/** A tool call that the model is saying: an item of the output as soon as its name is known. */
-interface OpenCall {
-  readonly index: number | null;
-  id: string;
-  first: CallPiece | null;
-  item: CallItem | null;
-}
-
-/**
- * The call that a piece belongs to. Its index tells, but Gemini's surface gives all calls the same, with ids of their
- * own, and others give none: then a name with a new id begins a call.
- */
-const callOf = (calls: OpenCall[], { index, id, name }: CallPiece): OpenCall => {
-  const known = index === null ? undefined : calls.findLast((call) => call.index === index);
-  const candidate = index === null ? (calls.findLast((call) => id !== '' && call.id === id) ?? calls.at(-1)) : known;
-  const isNew = candidate === undefined || (name !== '' && candidate.item !== null && isOther(candidate, id));
-  if (!isNew) {
-    candidate.id ||= id;
-    return candidate;
-  }
-  const call: OpenCall = { index, id, first: null, item: null };
-  calls.push(call);
-  return call;
-};
-
-const isOther = (call: OpenCall, id: string): boolean => (id === '' ? call.index === null : call.id !== id);

@@ -1,7 +1,8 @@
 import { arrayField, type Json, objectField } from '../fields.ts';
 import { chatMessages } from './responses-to-chat-input.ts';
 import { onlyMembers, onlyValues, unsaid } from './responses-to-chat-refusal.ts';
-import { type CallerTools, callerTools, chatToolChoice } from './responses-to-chat-tools.ts';
+import { chatToolChoice } from './responses-to-chat-tool-choice.ts';
+import { type CallerTools, callerTools } from './responses-to-chat-tools.ts';
 
 /** A body of responses as one of chat completions. Throws GatewayError `invalid_field` for what cannot be said there. */
 export const chatRequest = (body: Json): Json => {

@@ -63,10 +63,13 @@ const offerTool = (tool: unknown, param: string, offer: Offer, isLoaded: boolean
       return;
     case 'namespace':
       onlyMembers(tool, NAMESPACE, param);
+      nameIn(tool, 'name', param);
       for (const [index, inner] of arrayField(tool, 'tools', `${param}.tools`).entries()) {
         const at = `${param}.tools[${index}]`;
         if (!isObject(inner)) throw invalidField(at, 'an object');
-        if (inner.type !== 'function' && inner.type !== 'custom') throw unsaid(at, `A ${nameIn(inner, 'type')} tool`);
+        if (inner.type !== 'function' && inner.type !== 'custom') {
+          throw unsaid(at, `A tool of type ${JSON.stringify(inner.type)}`);
+        }
         if (inner.defer_loading === true && !isLoaded) continue;
         offer(...functionOf(inner, at, tool), at);
       }
@@ -107,7 +110,7 @@ const functionOf = (tool: Json, param: string, namespace?: Json): [said: Json, t
     if (caller !== 'direct') throw unsaid(`${param}.allowed_callers`, 'A tool that programs call');
   }
   const name = nameIn(tool, 'name', param);
-  const space = namespace && nameIn(namespace, 'name', param);
+  const space = namespace?.name as string | undefined;
   const description = [namespace?.description, tool.description, kind === 'custom' && formatText(tool, param)]
     .filter((text) => typeof text === 'string' && text !== '')
     .join('\n\n');
@@ -150,39 +153,8 @@ const searchFunction = (tool: Json, param: string): Json => {
   return said;
 };
 
-const nameIn = (holder: Json, key: string, param = ''): string => {
+const nameIn = (holder: Json, key: string, param: string): string => {
   const value = holder[key];
   if (typeof value !== 'string' || value === '') throw invalidField(`${param}.${key}`, 'a string that is not empty');
   return value;
-};
-
-/** `tool_choice` in chat completions' words; undefined where it is not said. */
-export const chatToolChoice = (choice: unknown, tools: CallerTools): unknown => {
-  if (choice === undefined || choice === null) return undefined;
-  if (typeof choice === 'string') return choice;
-  if (!isObject(choice)) throw invalidField('tool_choice', 'a string or an object');
-  switch (choice.type) {
-    case 'function':
-    case 'custom':
-      return namedTool(choice, tools, 'tool_choice');
-    case 'allowed_tools': {
-      const allowed = arrayField(choice, 'tools', 'tool_choice.tools').map((tool, index) =>
-        namedTool(tool, tools, `tool_choice.tools[${index}]`),
-      );
-      return { type: 'allowed_tools', allowed_tools: { mode: choice.mode, tools: allowed } };
-    }
-    default:
-      throw unsaid('tool_choice', `A choice of type ${JSON.stringify(choice.type)}`);
-  }
-};
-
-const namedTool = (tool: unknown, { byName }: CallerTools, param: string): Json => {
-  if (!isObject(tool)) throw invalidField(param, 'an object');
-  if (tool.type !== 'function' && tool.type !== 'custom') {
-    throw unsaid(`${param}.type`, `A tool of type ${JSON.stringify(tool.type)}`);
-  }
-  const name = nameIn(tool, 'name', param);
-  let said = functionName(name, tool.namespace);
-  if (!byName.has(said)) for (const [as, known] of byName) if (known.name === name) said = as;
-  return { type: 'function', function: { name: said } };
 };

@@ -20,8 +20,9 @@ const vault = createVaults(randomBytes(32))('scope');
 const placeholder = vault.replace(VALUE, 'email', {
   entity: 'email',
   action: 'tokenize',
+  in: ['request'],
   restore: ['text', 'tool_arguments'],
-} as Parameters<typeof vault.replace>[2]);
+});
 
 const bytesOf = (deltas: readonly Json[]): Buffer =>
   Buffer.from(deltas.map((delta) => `data: ${JSON.stringify({ choices: [{ index: 0, delta }] })}\n\n`).join(''));

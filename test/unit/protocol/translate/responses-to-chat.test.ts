@@ -120,6 +120,8 @@ describe('what a caller may not send', () => {
     [{ tools: [{ type: 'function', name: 'f', colour: 1 }] }, 'tools[0].colour'],
     [{ tools: [{ type: 'custom', name: 'f', format: { type: 'json' } }] }, 'tools[0].format'],
     [{ tools: [{ type: 'namespace', name: 'n', tools: [{ type: 'mcp' }] }] }, 'tools[0].tools[0]'],
+    [{ tools: [{ type: 'namespace', name: 'n', tools: [{ name: 'f' }] }] }, 'tools[0].tools[0]'],
+    [{ tools: [{ type: 'namespace', tools: [{ type: 'function', name: 'f' }] }] }, 'tools[0].name'],
     [{ tool_choice: 5 }, 'tool_choice'],
     [{ tool_choice: { type: 'function' } }, 'tool_choice.name'],
     [{ tool_choice: { type: 'allowed_tools', mode: 'auto', tools: [{ type: 'mcp' }] } }, 'tool_choice.tools[0].type'],
