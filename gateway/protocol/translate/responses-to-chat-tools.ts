@@ -31,12 +31,22 @@ export const callerTools = (body: Json): CallerTools => {
     byName.set(name, tool);
     functions.push({ type: 'function', function: said });
   };
-  for (let index = 0; index < tools.length; index++) offerTool(tools[index], `tools[${index}]`, offer, false);
+  /** The first that a search is to find: it is not offered before. */
+  let deferred: string | undefined;
+  const defer = (param: string): void => {
+    deferred ??= param;
+  };
+  for (let index = 0; index < tools.length; index++) offerTool(tools[index], `tools[${index}]`, offer, defer);
+  if (deferred !== undefined && byName.get(TOOL_SEARCH)?.kind !== 'tool_search') {
+    throw unsaid(`${deferred}.defer_loading`, 'A tool that is to be searched for, without a search,');
+  }
   if (Array.isArray(body.input)) offerLoaded(body.input, byName, offer);
   return { functions, byName };
 };
 
 type Offer = (said: Json, tool: CallerTool, param: string) => void;
+/** Takes note of a tool that a search is to find; none where one has found it. */
+type Defer = (param: string) => void;
 
 /** The tools that a client's search found. One that is found twice, or that was offered at once, counts once. */
 const offerLoaded = (input: readonly unknown[], byName: ReadonlyMap<string, CallerTool>, offer: Offer): void => {
@@ -48,18 +58,17 @@ const offerLoaded = (input: readonly unknown[], byName: ReadonlyMap<string, Call
     if (!isObject(item) || item.type !== 'tool_search_output') continue;
     const param = `input[${index}].tools`;
     const tools = arrayField(item, 'tools', param);
-    for (let at = 0; at < tools.length; at++) offerTool(tools[at], `${param}[${at}]`, once, true);
+    for (let at = 0; at < tools.length; at++) offerTool(tools[at], `${param}[${at}]`, once, null);
   }
 };
 
-const offerTool = (tool: unknown, param: string, offer: Offer, isLoaded: boolean): void => {
+const offerTool = (tool: unknown, param: string, offer: Offer, defer: Defer | null): void => {
   if (!isObject(tool)) throw invalidField(param, 'an object');
   switch (tool.type) {
     case 'function':
     case 'custom':
-      // One that a search is to find is not offered before.
-      if (tool.defer_loading === true && !isLoaded) return;
-      offer(...functionOf(tool, param), param);
+      if (tool.defer_loading === true && defer) defer(param);
+      else offer(...functionOf(tool, param), param);
       return;
     case 'namespace':
       onlyMembers(tool, NAMESPACE, param);
@@ -70,8 +79,8 @@ const offerTool = (tool: unknown, param: string, offer: Offer, isLoaded: boolean
         if (inner.type !== 'function' && inner.type !== 'custom') {
           throw unsaid(at, `A tool of type ${JSON.stringify(inner.type)}`);
         }
-        if (inner.defer_loading === true && !isLoaded) continue;
-        offer(...functionOf(inner, at, tool), at);
+        if (inner.defer_loading === true && defer) defer(at);
+        else offer(...functionOf(inner, at, tool), at);
       }
       return;
     case 'tool_search':
