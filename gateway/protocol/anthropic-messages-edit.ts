@@ -7,7 +7,7 @@ import { setMember } from './set-member.ts';
 /** The splices that carry out `edits` on a messages body. Usage is always in the answer. */
 export const editAnthropicMessages = (call: Call, edits: Edits): Splice[] => {
   const splices: Splice[] = [];
-  const set = (name: string, text: string): void => void splices.push(setMember(call.scan, name, text));
+  const set = (name: string, text: string): void => void splices.push(setMember(call, name, text));
   if (edits.model !== undefined) set('model', JSON.stringify(edits.model));
   if (edits.maxOutputTokens !== undefined) set('max_tokens', String(edits.maxOutputTokens));
   if (edits.removeTools && edits.removeTools.length > 0)

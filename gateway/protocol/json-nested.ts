@@ -2,6 +2,7 @@ import { elementRanges, memberRanges, type Range, removals } from './json-ranges
 import { type JsonScan, scanJson } from './json-scan.ts';
 import type { Splice } from './protocol.ts';
 import { renameMember } from './rename-member.ts';
+import { replaceValue } from './set-member.ts';
 
 /** An object inside a body, scanned on its own: what a body's scan does not keep is found again where it is needed. */
 export interface Nested {
@@ -32,8 +33,8 @@ const rangeOf = ({ scan }: Nested, name: string): Range & { readonly key: number
 
 /** The splice that replaces the value of the member `name`. */
 export const replaced = (nested: Nested, name: string, text: string): Splice => {
-  const { start, end } = rangeOf(nested, name);
-  return { start: nested.at + start, end: nested.at + end, text };
+  const splice = replaceValue(nested.bytes, rangeOf(nested, name), text);
+  return { start: nested.at + splice.start, end: nested.at + splice.end, text: splice.text };
 };
 
 /** The splice that gives the member `name` another key. */

@@ -10,7 +10,7 @@ import { setMember } from './set-member.ts';
 export const editOpenaiChat = (call: Call, edits: Edits): Splice[] => {
   const removed = new Set(edits.removeTools);
   const splices: Splice[] = [];
-  if (edits.model !== undefined) splices.push(setMember(call.scan, 'model', JSON.stringify(edits.model)));
+  if (edits.model !== undefined) splices.push(setMember(call, 'model', JSON.stringify(edits.model)));
   if (edits.kind === 'mistral') {
     const own = mistralEdits(call, edits.maxOutputTokens);
     return [...splices, ...own.splices, ...toolRemovals(call, removed, own.gone)];
@@ -18,7 +18,7 @@ export const editOpenaiChat = (call: Call, edits: Edits): Splice[] => {
   if (edits.maxOutputTokens !== undefined) {
     const names = ['max_completion_tokens', 'max_tokens'].filter((name) => call.scan.members.has(name));
     if (names.length === 0) names.push(capNameOf(edits.kind));
-    for (const name of names) splices.push(setMember(call.scan, name, String(edits.maxOutputTokens)));
+    for (const name of names) splices.push(setMember(call, name, String(edits.maxOutputTokens)));
   }
   if (edits.includeUsage) splices.push(...includeUsage(call));
   if (removed.size > 0) splices.push(...toolRemovals(call, removed, []));
@@ -34,7 +34,7 @@ export const includeUsage = (call: Call): Splice[] => {
   if (!call.stream || call.includeUsage) return [];
   const member = call.scan.members.get('stream_options');
   if (!member || !isObject(call.body.stream_options)) {
-    return [setMember(call.scan, 'stream_options', '{"include_usage":true}')];
+    return [setMember(call, 'stream_options', '{"include_usage":true}')];
   }
   const options = scanJson(call.raw.subarray(member.start, member.end));
   const include = options.members.get('include_usage');

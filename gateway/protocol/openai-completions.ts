@@ -55,11 +55,11 @@ const read = (raw: Buffer, scan: JsonScan, body: Json): Call => {
 
 const edit = (call: Call, edits: Edits): Splice[] => {
   const splices: Splice[] = [];
-  if (edits.model !== undefined) splices.push(setMember(call.scan, 'model', JSON.stringify(edits.model)));
+  if (edits.model !== undefined) splices.push(setMember(call, 'model', JSON.stringify(edits.model)));
   // A cap of 0 is right here, with `echo`: it asks for nothing but the prompt's own log probabilities.
   const { maxOutputTokens: cap } = edits;
   if (cap !== undefined && (call.maxOutputTokens === null || cap < call.maxOutputTokens)) {
-    splices.push(setMember(call.scan, 'max_tokens', String(cap)));
+    splices.push(setMember(call, 'max_tokens', String(cap)));
   }
   if (edits.includeUsage) splices.push(...includeUsage(call));
   return splices;

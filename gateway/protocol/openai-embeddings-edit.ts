@@ -6,7 +6,7 @@ import { setMember } from './set-member.ts';
 
 /** The splices that carry out `edits` on an embeddings body: there is no cap to set and no tool to remove. */
 export const editOpenaiEmbeddings = (call: Call, { model, kind }: Edits): Splice[] => {
-  const splices = model === undefined ? [] : [setMember(call.scan, 'model', JSON.stringify(model))];
+  const splices = model === undefined ? [] : [setMember(call, 'model', JSON.stringify(model))];
   return kind === 'mistral' ? [...splices, ...mistralSplices(call)] : splices;
 };
 

@@ -72,7 +72,7 @@ export const openAiWire: SandboxWire = {
     };
     const usage = includeUsage ? { usage: null } : {};
     const event = (delta: unknown, finish: string | null): string =>
-      sse({ ...head, choices: [{ index: 0, delta, logprobs: null, finish_reason: finish }], ...usage });
+      dataEvent({ ...head, choices: [{ index: 0, delta, logprobs: null, finish_reason: finish }], ...usage });
     const events: string[] = [];
     if (reply.toolCall) {
       const { name, arguments: args } = reply.toolCall;
@@ -85,7 +85,7 @@ export const openAiWire: SandboxWire = {
       for (const piece of splitTokens(reply.text)) events.push(event({ content: piece }, null));
     }
     events.push(event({}, finishOf(reply)));
-    if (includeUsage) events.push(sse({ ...head, choices: [], usage: usageOf(reply) }));
+    if (includeUsage) events.push(dataEvent({ ...head, choices: [], usage: usageOf(reply) }));
     events.push('data: [DONE]\n\n');
     return events;
   },
@@ -104,9 +104,11 @@ export const openAiWire: SandboxWire = {
   }),
 };
 
-const sse = (data: unknown): string => `data: ${JSON.stringify(data)}\n\n`;
+/** An event of OpenAI's streams that have no names. */
+export const dataEvent = (data: unknown): string => `data: ${JSON.stringify(data)}\n\n`;
 
-const nowS = (): number => Math.floor(Date.now() / 1000);
+/** Seconds since 1970. */
+export const nowS = (): number => Math.floor(Date.now() / 1000);
 
 const typeOf = (status: number): string =>
   status === 429 ? 'requests' : status >= 500 ? 'server_error' : 'invalid_request_error';
@@ -114,7 +116,8 @@ const typeOf = (status: number): string =>
 const finishOf = (reply: Reply): string =>
   reply.finish === 'tool' ? 'tool_calls' : reply.finish === 'length' ? 'length' : 'stop';
 
-const usageOf = (reply: Reply) => ({
+/** Usage as OpenAI's completions tell it. */
+export const usageOf = (reply: Pick<Reply, 'inputTokens' | 'outputTokens'>) => ({
   prompt_tokens: reply.inputTokens,
   completion_tokens: reply.outputTokens,
   total_tokens: reply.inputTokens + reply.outputTokens,

@@ -4,8 +4,12 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { replyTo } from './answer.ts';
 import { anthropicWire } from './anthropic.ts';
+import { completionsWire } from './completions.ts';
+import { countTokensWire } from './count-tokens.ts';
+import { embeddingsWire } from './embeddings.ts';
 import { type Fault, faultIn } from './fault.ts';
 import { openAiWire } from './openai.ts';
+import { responsesWire } from './responses.ts';
 import type { Turn } from './turn.ts';
 import { BadRequest, recordOf, type SandboxWire } from './wire.ts';
 
@@ -20,11 +24,18 @@ const MAX_BODY_BYTES = 268_435_456;
 /** Until the head and between two pieces of a `sandbox:slow` answer. */
 const SLOW_MS = 100;
 
-const WIRES: Record<string, SandboxWire> = { '/v1/chat/completions': openAiWire, '/v1/messages': anthropicWire };
+const WIRES: Record<string, SandboxWire> = {
+  '/v1/chat/completions': openAiWire,
+  '/v1/responses': responsesWire,
+  '/v1/completions': completionsWire,
+  '/v1/embeddings': embeddingsWire,
+  '/v1/messages': anthropicWire,
+  '/v1/messages/count_tokens': countTokensWire,
+};
 
 /**
- * Opens a server on a free port of loopback that speaks OpenAI's chat completions and Anthropic's messages, offline and
- * deterministic. It says in every answer that it is a sandbox. Faults on demand: docs/sandbox.md.
+ * Opens a server on a free port of loopback that speaks the APIs of OpenAI and Anthropic, offline and deterministic. It
+ * says in every answer that it is a sandbox. Faults on demand: docs/sandbox.md.
  */
 export const openSandbox = async (): Promise<Sandbox> => {
   const server = createServer((request, response) => {

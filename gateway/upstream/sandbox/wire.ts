@@ -17,7 +17,7 @@ export interface SandboxWire {
   read(body: Record<string, unknown>, headers: Readonly<Record<string, string | string[] | undefined>>): Turn;
   /** The answer in one piece. */
   whole(turn: Turn, reply: Reply, id: string): unknown;
-  /** The answer as server-sent events, in order, each with its blank line. */
+  /** The answer as server-sent events, in order, each with its blank line; none where an API has no streams. */
   events(turn: Turn, reply: Reply, id: string): string[];
   /** Headers and body of an error. */
   error(status: number, message: string, param: string | null, id: string): unknown;

@@ -140,6 +140,13 @@ describe('editing chat completions', () => {
     expect(edited(text, { model: 'a"b' })).toBe('{ "messages" : [ ],\n"mod\\u0065l" : "a\\"b" , "x":1.50 }');
   });
 
+  test('an edit counts where a value was masked too', () => {
+    const read = call({ model: 'a@example.com', max_tokens: 4111111111111111 });
+    const masks = ['model', 'max_tokens'].map((name) => ({ ...read.scan.members.get(name)!, text: '"<x>"' }));
+    const out = splice(read.raw, [...masks, ...openaiChat.edit(read, { model: 'm', maxOutputTokens: 5 })]);
+    expect(JSON.parse(out.toString())).toEqual({ model: 'm', messages: [], max_tokens: 5 });
+  });
+
   test('an output cap is set under the name the caller used', () => {
     expect(JSON.parse(edited({ max_tokens: 9 }, { maxOutputTokens: 5 }))).toMatchObject({ max_tokens: 5 });
     expect(JSON.parse(edited({ max_tokens: 9, max_completion_tokens: null }, { maxOutputTokens: 5 }))).toMatchObject({
