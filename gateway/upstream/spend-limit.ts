@@ -1,3 +1,4 @@
+import { isObject } from '../protocol/fields.ts';
 import { type ProviderError, providerErrorOf } from '../protocol/provider-error.ts';
 
 /**
@@ -39,11 +40,16 @@ export const isSpendLimit = (status: number | null, body: Buffer): boolean => {
   return MESSAGES.some((start) => message.startsWith(start));
 };
 
-/** The error that a body tells of, null where it is no JSON or none. */
+/** The error that a refusal's body tells of, Mistral's bare `{message}` too; null where it is no JSON or none. */
 export const parsedError = (body: Buffer): ProviderError | null => {
   try {
-    return providerErrorOf(JSON.parse(body.toString('utf8')));
+    const value: unknown = JSON.parse(body.toString('utf8'));
+    return (
+      providerErrorOf(value) ?? (isObject(value) && typeof value.message === 'string' ? bare(value.message) : null)
+    );
   } catch {
     return null;
   }
 };
+
+const bare = (message: string): ProviderError => ({ message, type: '', code: '', param: null });

@@ -539,3 +539,100 @@ describe('health and close', () => {
     expect(await collectAnswer(upstream).done).toMatchObject({ failure: 'aborted', events: ['error'] });
   });
 });
+
+describe('several keys', () => {
+  const keyOf = ({ head }: { head: string }): string | undefined => /^authorization: Bearer (.*)$/im.exec(head)?.[1];
+
+  test('share the requests by weight, and one that rests is passed over', async () => {
+    const server = await serve((socket) => socket.write(answerOf(200, '{}')));
+    const upstream = upstreamAt(server.url, {
+      api_keys: [{ key: 'sk-heavy-key', weight: 3 }, { key: 'sk-light-key' }],
+    });
+    for (let i = 0; i < 8; i++) await collectAnswer(upstream).done;
+    const counts = (): Record<string, number> =>
+      Object.fromEntries([...Map.groupBy(server.requests, keyOf)].map(([key, all]) => [key, all.length]));
+    expect(counts()).toEqual({ 'sk-heavy-key': 6, 'sk-light-key': 2 });
+
+    const answer = collectAnswer(upstream);
+    await answer.done;
+    const { key } = answer.flow;
+    answer.flow.restKey('spend_limit', 0);
+    server.requests.length = 0;
+    for (let i = 0; i < 4; i++) await collectAnswer(upstream).done;
+    expect(Object.keys(counts())).toEqual([['sk-light-key', 'sk-heavy-key'][key]]);
+    expect(upstream.status().keys[key]).toMatchObject({ index: key, state: 'resting', why: 'spend_limit' });
+    expect(JSON.stringify(upstream.status())).not.toMatch(/sk-|127\.0\.0\.1/);
+  });
+
+  test('all at rest are keys_resting, unsent, and the log names upstream and index, never the key', async () => {
+    const server = await serve((socket) => socket.write(answerOf(200, '{}')));
+    const lines: Record<string, unknown>[] = [];
+    const log = (fields: object, message: string): void => void lines.push({ ...fields, message });
+    const keys = [{ key: 'sk-canary-one' }, { key: 'sk-canary-two' }];
+    const config = { name: 'up', kind: 'openai_compatible', base_url: `${server.url}/v1`, api_keys: keys } as const;
+    const upstream = openHttpUpstream({ ...config, api_keys: [...keys] }, { info: log, warn: log });
+    opened.push(upstream);
+    for (let i = 0; i < 2; i++) {
+      const answer = collectAnswer(upstream);
+      await answer.done;
+      answer.flow.restKey('spend_limit', 0);
+    }
+    expect(await collectAnswer(upstream).done).toMatchObject({ failure: 'keys_resting', events: ['error'] });
+    expect(server.requests).toHaveLength(2);
+    expect(upstream.waitMs('')).toBeGreaterThan(50_000);
+    expect(upstream.hasKey('', 0)).toBe(false);
+    expect(lines.map(({ upstream: name, key, why }) => [name, key, why])).toEqual([
+      ['up', 0, 'spend_limit'],
+      ['up', 1, 'spend_limit'],
+    ]);
+    expect(JSON.stringify(lines)).not.toContain('canary');
+  });
+
+  test('are taken out of a body that repeats one', async () => {
+    const upstream = upstreamAt('http://127.0.0.1:9', { api_keys: [{ key: 'sk-canary-one' }] });
+    expect(upstream.hideKeys(Buffer.from('{"error":"bad key sk-canary-one"}')).toString()).toBe(
+      '{"error":"bad key [key]"}',
+    );
+  });
+});
+
+test('no place is ever lost: whatever answers, breaks, times out or is left, the upstream ends idle and serves on', async () => {
+  const fates = ['answer', 'late', 'reset', 'garbage', 'hang', 'cut', 'stream'] as const;
+  const server = await serve((socket, { body }) => {
+    const { fate } = JSON.parse(body) as { fate: (typeof fates)[number] | undefined };
+    if (fate === 'hang') return;
+    if (fate === 'reset') return void socket.resetAndDestroy();
+    if (fate === 'garbage') return void socket.end('nonsense\r\n\r\n');
+    if (fate === 'cut') return void socket.end('HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nx');
+    if (fate === 'stream') return void socket.write(STREAM_HEAD + chunkOf('data: 1\n\n'));
+    if (fate === 'late') return void setTimeout(() => socket.write(answerOf(503, '{}')), 3);
+    setTimeout(() => socket.write(answerOf(200, '{}')), 2);
+  });
+  const config = { max_concurrent: 3, first_byte_timeout_ms: 40, idle_timeout_ms: 40 };
+  // A circuit that is half open at once: probes are among what may be lost.
+  const upstream = upstreamAt(server.url, config, { openMs: 1 });
+  const random = (below: number): number => Math.floor(Math.random() * below);
+  const failures = new Set<string | null>();
+  for (let round = 0; round < 40; round++) {
+    // Every other round all is well, so that the circuit closes and the queue is what is in the way.
+    const isBad = round % 2 === 0;
+    if (!isBad) await until(() => upstream.status().circuit !== 'open');
+    if (!isBad) await collectAnswer(upstream).done;
+    const answers = Array.from({ length: isBad ? 1 + random(8) : 8 }, () => {
+      const fate = isBad ? fates[random(fates.length)] : 'answer';
+      const answer = collectAnswer(upstream, { body: JSON.stringify({ fate }) });
+      if (random(3) === 0) setTimeout(() => answer.flow.abort(), random(12));
+      return answer;
+    });
+    if (random(2) === 0) for (const { done } of answers) failures.add((await done).failure);
+    else for (const { done } of answers) void done.then(({ failure }) => failures.add(failure));
+  }
+  await until(() => upstream.status().in_flight === 0 && upstream.status().waiting === 0);
+  for (const failure of ['overloaded', 'aborted', 'reset', 'circuit_open', 'invalid_response', null]) {
+    expect([...failures]).toContain(failure);
+  }
+  await until(() => upstream.status().circuit !== 'open');
+  expect((await collectAnswer(upstream).done).status).toBe(200);
+  const three = await Promise.all([1, 2, 3].map(() => collectAnswer(upstream).done));
+  expect(three.map(({ status }) => status)).toEqual([200, 200, 200]);
+});

@@ -15,9 +15,31 @@ describe('an endpoint', () => {
     ['openai_compatible', 'http://h:1/v1/', '/chat/completions', 'http://h:1', '/v1/chat/completions'],
     ['openai_compatible', 'http://h:1', '/chat/completions', 'http://h:1', '/chat/completions'],
     ['openai', 'https://h/api/v1', '/v1/chat/completions', 'https://h', '/api/v1/chat/completions'],
+    [
+      'openai',
+      'https://r.openai.azure.com/openai/v1/',
+      '/responses',
+      'https://r.openai.azure.com',
+      '/openai/v1/responses',
+    ],
+    ['anthropic', undefined, '/messages?beta=true', 'https://api.anthropic.com', '/v1/messages?beta=true'],
+    ['litellm', 'http://h:4000', '/chat/completions', 'http://h:4000', '/v1/chat/completions'],
+    ['litellm', 'http://h:4000/v1', '/messages?beta=true', 'http://h:4000', '/v1/messages?beta=true'],
   ] as const)('of %s at %s joins %s', (kind, base_url, path, origin, full) => {
     const endpoint = of({ kind, ...(base_url ? { base_url } : {}) });
     expect([endpoint.origin, endpoint.pathOf(path), endpoint.pathOf(path)]).toEqual([origin, full, full]);
+  });
+
+  test.each([
+    ['/chat/completions', '/openai/v1/chat/completions?api-version=preview'],
+    ['/messages?beta=true', '/openai/v1/messages?beta=true&api-version=preview'],
+  ])('with an api-version adds it to the query of %s', (path, full) => {
+    const endpoint = of({ base_url: 'https://r.openai.azure.com/openai/v1', api_version: 'preview' });
+    expect([endpoint.pathOf(path), endpoint.pathOf(path)]).toEqual([full, full]);
+  });
+
+  test('of LiteLLM speaks both dialects', () => {
+    expect(of({ kind: 'litellm', base_url: 'http://h' }).dialects).toEqual(['openai', 'anthropic']);
   });
 
   test.each([
@@ -38,6 +60,7 @@ describe('an endpoint', () => {
 
   test.each([
     [{ kind: 'openai_compatible' }, /needs a base_url/],
+    [{ kind: 'litellm' }, /needs a base_url/],
     [{ base_url: 'ftp://h' }, /bad base_url/],
     [{ base_url: 'https://' }, /bad base_url/],
     [{ base_url: 'https://user:pass@h/v1' }, /credential/],
