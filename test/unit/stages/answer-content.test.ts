@@ -228,6 +228,32 @@ describe('the estimate of an answer', () => {
   });
 });
 
+describe('an event that no estimate can be made of', () => {
+  test('is a matter of the estimate alone: the answer goes on and is kept', async () => {
+    const wire = protocolOf('chat.completions');
+    const broken = {
+      ...wire,
+      answerEvents: () => ({
+        ...wire.answerEvents(),
+        read: () => {
+          throw new TypeError('unreadable');
+        },
+      }),
+    };
+    const disk = slowDisk();
+    const listener = { lags() {}, caughtUp() {}, failed() {} };
+    const keep = { content: 'redacted', retention_days: 30 } as const;
+    const answer = new AnswerContent({ audit: disk, keep, wire: broken, isChanged: false, listener });
+    const received = events(150);
+    for (const bytes of received) {
+      answer.receive(bytes);
+      await take(disk.waiting);
+    }
+    expect(() => answer.estimateOutput()).toThrow('unreadable');
+    expect(wholeOf(disk.pieces, answer.finish()?.chunks)).toBe(wholeOf(received, []));
+  });
+});
+
 describe('the last events of an answer', () => {
   test('are there though they were let go of, if they tell of an error, and hold no memory if not', async () => {
     const { answer, waiting } = collect('redacted');
