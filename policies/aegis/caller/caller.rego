@@ -67,17 +67,6 @@ default chats := false
 
 chats if input.request.endpoint in chat_family
 
-# Whether a model answers the operation that is asked for.
-answers(model) if {
-	chats
-	not model.endpoints
-}
-
-answers(model) if input.request.endpoint in model.endpoints
-
-# Whether an upstream can be asked for it, in its own words or in translation.
-asked(upstream) if input.request.endpoint in input.upstreams[upstream].endpoints
-
 # For hints: the models this caller could name. For GET /v1/models: in any operation that its roles may use.
 usable_models := [name |
 	some name in sort(object.keys(data.models))

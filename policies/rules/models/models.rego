@@ -17,10 +17,15 @@ granted if {
 granted if {
 	model.class in caller.classes
 	caller.current(model)
-	caller.answers(model)
+	answered
 }
 
 model := data.models[input.request.model]
+
+# Whether the named model answers the operation that is asked for.
+default answered := false
+
+answered if input.request.endpoint in object.get(model, "endpoints", caller.chat_family)
 
 # METADATA
 # title: Unknown model
@@ -67,7 +72,7 @@ deny contains {
 } if {
 	is_string(input.request.endpoint)
 	model.class in caller.classes
-	not caller.answers(model)
+	not answered
 }
 
 # METADATA

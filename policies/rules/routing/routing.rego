@@ -142,19 +142,19 @@ tried := [candidate | some candidate in pool; input.upstreams[candidate.upstream
 fits(candidate) if {
 	model := data.models[candidate.model]
 	model.upstreams[candidate.upstream]
-	caller.asked(candidate.upstream)
-	caller.answers(model)
+	input.request.endpoint in object.get(model, "endpoints", caller.chat_family)
+	input.request.endpoint in input.upstreams[candidate.upstream].endpoints
 	caller.organization.upstreams[candidate.upstream]
 	model.class in caller.classes
 	caller.current(model)
-	input.content.tokens_estimate <= room(model)
+	input.content.tokens_estimate <= model.context_tokens * texts
 	reads(model, candidate.upstream)
 }
 
-# What a model can read of one request. Embeddings and completions take a list of texts, each as long as the context.
-room(model) := model.context_tokens if caller.chats
+# How many contexts a request may fill: embeddings and completions take a list of texts, each as long as the context.
+texts := 1 if caller.chats
 
-room(model) := model.context_tokens * max([1, input.content.messages]) if not caller.chats
+texts := max([1, input.content.messages]) if not caller.chats
 
 candidates := array.concat(native, foreign)
 
@@ -244,7 +244,7 @@ stuck if {
 # The part of the pool that is served here at all.
 served := [candidate |
 	some candidate in pool
-	caller.asked(candidate.upstream)
+	input.request.endpoint in input.upstreams[candidate.upstream].endpoints
 	caller.organization.upstreams[candidate.upstream]
 ]
 
@@ -275,7 +275,10 @@ deny contains {
 	"hint": $"At most {max(contexts)} tokens.",
 } if {
 	stuck
-	contexts := [room(data.models[candidate.model]) | some candidate in served]
+	contexts := [context |
+		some candidate in served
+		context := data.models[candidate.model].context_tokens * texts
+	]
 	input.content.tokens_estimate > max(contexts)
 }
 
