@@ -2,20 +2,18 @@ import { isObject, type Json } from './fields.ts';
 import { elementRanges, type Range, removals } from './json-ranges.ts';
 import { scanJson } from './json-scan.ts';
 import { isToolItem, offeredTools, responsesToolName } from './openai-responses-tools.ts';
+import { withoutOwnReasoning } from './own-reasoning.ts';
 import type { Call, Edits, Splice } from './protocol.ts';
 import { removeTools } from './remove-tools.ts';
+import { setMember } from './set-member.ts';
 
 /** The splices that carry out `edits` on a responses body. Usage is always in the answer. */
 export const editOpenaiResponses = (call: Call, edits: Edits): Splice[] => {
-  const { members, end } = call.scan;
   const splices: Splice[] = [];
-  const set = (name: string, text: string): void => {
-    const member = members.get(name);
-    if (member) splices.push({ start: member.start, end: member.end, text });
-    else splices.push({ start: end, end, text: `,${JSON.stringify(name)}:${text}` });
-  };
+  const set = (name: string, text: string): void => void splices.push(setMember(call, name, text));
   if (edits.model !== undefined) set('model', JSON.stringify(edits.model));
   if (edits.maxOutputTokens !== undefined) set('max_output_tokens', String(edits.maxOutputTokens));
+  if (edits.kind !== undefined) splices.push(...withoutOwnReasoning(call));
   if (edits.removeTools && edits.removeTools.length > 0)
     splices.push(...toolRemovals(call, new Set(edits.removeTools)));
   return splices;

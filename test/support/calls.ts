@@ -1,11 +1,11 @@
-import type { Call } from '../../gateway/protocol/protocol.ts';
+import type { Call, Endpoint } from '../../gateway/protocol/protocol.ts';
 import type { DescribedHead, Facts } from '../../gateway/stages/describe.ts';
 import { parseCall } from '../../gateway/stages/read.ts';
 import { ROUTES } from '../../gateway/stages/routes.ts';
 import type { Input } from '../../gateway/types.gen.ts';
 
 /** A call from a body, or from its JSON text. */
-export const callOf = (endpoint: 'chat.completions' | 'messages', body: unknown): Call =>
+export const callOf = (endpoint: Endpoint, body: unknown): Call =>
   parseCall(Buffer.from(typeof body === 'string' ? body : JSON.stringify(body)), endpoint, { depth: 64 });
 
 /** A caller, a head and facts for describing calls. */

@@ -205,6 +205,14 @@ describe('docs/translation.md', () => {
     expect(rows.filter(({ isAnswer, sent }) => !isAnswer && field in sent)).not.toEqual([]);
   });
 
+  test.each(CHAT_FIELDS.filter((field) => field !== 'model'))(
+    'tells what becomes of a chat completion’s %s at Mistral',
+    (field) => {
+      const rows = all.find(({ title }) => title === 'chat.completions at mistral')?.rows ?? [];
+      expect(rows.filter(({ sent }) => field in sent)).not.toEqual([]);
+    },
+  );
+
   test('has rows in every section, and each section once', () => {
     const titles = all.map(({ title }) => title);
     expect(titles).toEqual([...new Set(titles)]);

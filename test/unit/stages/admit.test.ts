@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { createPriceTable } from '../../../gateway/prices.ts';
+import type { Endpoint } from '../../../gateway/protocol/protocol.ts';
 import { costBound, rateLimitHeaders } from '../../../gateway/stages/admit.ts';
 import type { Candidate } from '../../../gateway/stages/candidates.ts';
 import { callOf } from '../../support/calls.ts';
@@ -27,6 +28,38 @@ describe('costBound', () => {
     const found = { ...NOTHING, pii: { email: 10 }, secrets: { openai: 2 } };
     // EMAIL_ and 13 characters, in the place of at least 6 bytes.
     expect(bound({}, found) - bound({})).toBeGreaterThanOrEqual(12 * (6 + 13 - 6));
+  });
+
+  const boundOf = (endpoint: Endpoint, body: object): number => {
+    const candidates = CANDIDATES.map((candidate) =>
+      endpoint === 'embeddings' ? { ...candidate, maxOutputTokens: 0 } : candidate,
+    );
+    return costBound(callOf(endpoint, { model: 'small', ...body }), candidates, PRICES, NOTHING);
+  };
+  const bytesOf = (body: object): number => JSON.stringify({ model: 'small', ...body }).length;
+
+  test('counts what completions write for every prompt, the best of which alone are given', () => {
+    const body = { prompt: ['a', 'b'], n: 2, best_of: 3 };
+    expect(boundOf('completions', body)).toBe(bytesOf(body) + 2 * 3 * 100 * 2);
+  });
+
+  test('counts no output of embeddings, whatever their body says', () => {
+    const body = { input: ['a', 'b'], n: 'many', best_of: 7 };
+    expect(boundOf('embeddings', body)).toBe(bytesOf(body));
+  });
+
+  test('counts a token a byte of token ids, and a full context for each input that cannot be read', () => {
+    const ids = { input: [[1, 2, 3], [4]] };
+    expect(boundOf('embeddings', ids)).toBe(bytesOf(ids));
+    const images = [{ type: 'image_url' }, { type: 'image_url' }];
+    expect(boundOf('embeddings', { input: images })).toBe(2 * 1000);
+    expect(boundOf('embeddings', { input: [...images, [1, 2]] })).toBe(3 * 1000);
+  });
+
+  test('stays countable for the most that can be asked', () => {
+    const dear = [{ ...CANDIDATES[0]!, maxOutputTokens: 1_000_000, contextTokens: 10_000_000 }];
+    const body = { prompt: Array(2048).fill('x'), prompt_embeds: ['QUJD'], n: 128 };
+    expect(costBound(callOf('completions', { model: 'small', ...body }), dear, PRICES, NOTHING)).toBeGreaterThan(1e9);
   });
 
   test.each<[string, Record<string, unknown>]>([

@@ -26,6 +26,14 @@ const failure = (...args: Parameters<typeof described>): unknown => {
 const user = (content: string): object => ({ messages: [{ role: 'user', content }] });
 
 suite('describe', () => {
+  test('token ids are counted as they are, and told as content that nobody can read', () => {
+    const call = callOf('embeddings', { model: 'text-embedding-3-small', input: [Array(500).fill(7), 'Hello there.'] });
+    const { content } = describe(call, HEAD, CALLER, FACTS, detector).input;
+    expect(content.tokens_estimate - 500).toBeLessThan(10);
+    expect(content.tokens_estimate).toBeGreaterThan(500);
+    expect(content.uninspected).toEqual([{ kind: 'unknown', bytes: 1001 }]);
+  });
+
   test('a call becomes the input document', () => {
     const { input } = described(
       { ...user('Write to jane@example.com and explain why.'), stream: true, max_tokens: 50, temperature: 0.2 },
