@@ -9,6 +9,7 @@ import { protocolOf } from './protocol/protocols.ts';
 import { admit, costBound } from './stages/admit.ts';
 import { authenticate } from './stages/authenticate.ts';
 import { candidatesOf } from './stages/candidates.ts';
+import { answerCount } from './stages/count-tokens.ts';
 import { decide, denial } from './stages/decide.ts';
 import { describe, describeBodiless } from './stages/describe.ts';
 import { forward } from './stages/forward.ts';
@@ -88,6 +89,7 @@ const serve =
     x.reservedMicroUsd = boundMicroUsd;
     const { decisionId } = x.ids;
     x.keep('permit', await admit(decisionId, described.input, decision, boundMicroUsd, gw.limiter, x.receivedAt));
+    if (candidates.length === 0) return answerCount(gw, x, call, described.input, res);
     const masked = x.keep('masked', mask(call, described, decision, candidates, gw.openVault));
 
     // Nothing goes upstream before this is durable (invariant 1).

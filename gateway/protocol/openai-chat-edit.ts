@@ -2,6 +2,7 @@ import { isObject, type Json } from './fields.ts';
 import { scanJson } from './json-scan.ts';
 import { mistralEdits } from './openai-chat-mistral.ts';
 import { functionName, openaiToolName, WEB_SEARCH } from './openai-chat-tools.ts';
+import { withoutOwnReasoning } from './own-reasoning.ts';
 import type { Call, Edits, Splice } from './protocol.ts';
 import { removeTools, type ToolList } from './remove-tools.ts';
 import { setMember } from './set-member.ts';
@@ -11,6 +12,7 @@ export const editOpenaiChat = (call: Call, edits: Edits): Splice[] => {
   const removed = new Set(edits.removeTools);
   const splices: Splice[] = [];
   if (edits.model !== undefined) splices.push(setMember(call, 'model', JSON.stringify(edits.model)));
+  if (edits.kind !== undefined) splices.push(...withoutOwnReasoning(call));
   if (edits.kind === 'mistral') {
     const own = mistralEdits(call, edits.maxOutputTokens);
     return [...splices, ...own.splices, ...toolRemovals(call, removed, own.gone)];

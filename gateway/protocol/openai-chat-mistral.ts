@@ -29,7 +29,8 @@ const UNKNOWN: Readonly<Record<string, (value: unknown) => boolean>> = {
   moderation: () => false,
   store: (value) => value === false,
   top_logprobs: (value) => value === 0,
-  verbosity: (value) => value === 'medium',
+  // A wish about style, which Codex sends with each call: no reason to refuse one.
+  verbosity: () => true,
   web_search_options: () => false,
 };
 

@@ -1,17 +1,23 @@
+import { anthropicCountTokens } from './anthropic-count-tokens.ts';
 import { anthropicMessages } from './anthropic-messages.ts';
 import { openaiChat } from './openai-chat.ts';
+import { openaiCompletions } from './openai-completions.ts';
+import { openaiEmbeddings } from './openai-embeddings.ts';
 import { openaiResponses } from './openai-responses.ts';
 import type { Dialect, Endpoint, Protocol } from './protocol.ts';
 
-const PROTOCOLS: Partial<Record<Endpoint, Protocol>> = {
+const PROTOCOLS: Readonly<Record<Endpoint, Protocol>> = {
   'chat.completions': openaiChat,
   responses: openaiResponses,
+  completions: openaiCompletions,
+  embeddings: openaiEmbeddings,
   messages: anthropicMessages,
+  'messages.count_tokens': anthropicCountTokens,
   models: openaiChat,
 };
 
 /** The wire format of an endpoint. `models` has no body of its own; its errors are OpenAI's. */
-export const protocolOf = (endpoint: Endpoint): Protocol => PROTOCOLS[endpoint] ?? openaiChat;
+export const protocolOf = (endpoint: Endpoint): Protocol => PROTOCOLS[endpoint];
 
 /** The wire format in whose words a dialect's errors are said. */
 export const protocolOfDialect = (dialect: Dialect): Protocol =>

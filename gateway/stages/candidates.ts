@@ -4,6 +4,7 @@ import { protocolOf } from '../protocol/protocols.ts';
 import type { Translation } from '../protocol/translation.ts';
 import { translationOf, wireFor } from '../protocol/translations.ts';
 import type { Decision, PolicyData } from '../types.gen.ts';
+import { steersLitellm } from '../upstream/litellm.ts';
 import type { Upstream } from '../upstream/upstream.ts';
 
 /** One model to try at one upstream, with what is sent for it. */
@@ -24,7 +25,8 @@ export interface Candidate {
 /**
  * The decision's candidates that this gateway can execute for this call, in the policy's order. Upstreams that can be
  * asked for the endpoint neither in its own wire format nor in another are left out. Throws GatewayError `no_candidate`
- * when none is left (a count of tokens needs none), `policy_unavailable` when the decision names what does not exist.
+ * when none is left (a count of tokens needs none), `invalid_field` when a LiteLLM is all that is left and a field of
+ * the call would steer it, `policy_unavailable` when the decision names what does not exist.
  */
 export const candidatesOf = (
   call: Call,
@@ -34,6 +36,7 @@ export const candidatesOf = (
 ): Candidate[] => {
   const { hasOutput } = protocolOf(call.endpoint);
   const candidates: Candidate[] = [];
+  let unsaid: GatewayError | undefined;
   for (const { model, upstream: name } of decision.route.candidates) {
     const entry = data.models[model];
     const upstreamModel = entry?.upstreams[name];
@@ -45,6 +48,11 @@ export const candidatesOf = (
     }
     const wire = wireFor(call.endpoint, upstream.endpoints);
     if (wire === undefined) continue;
+    const steers = upstream.kind === 'litellm' ? steersLitellm(call.body) : null;
+    if (steers !== null) {
+      unsaid ??= steering(steers);
+      continue;
+    }
     const caps = [entry.max_output_tokens, decision.parameters.max_output_tokens, call.maxOutputTokens];
     candidates.push({
       model,
@@ -56,6 +64,7 @@ export const candidatesOf = (
       contextTokens: entry.context_tokens,
     });
   }
+  if (candidates.length === 0 && unsaid) throw unsaid;
   // Tokens can be counted without an upstream.
   if (candidates.length === 0 && call.endpoint !== 'messages.count_tokens') {
     const wished = decision.route.candidates.map(({ model }) => model).join(', ');
@@ -69,3 +78,9 @@ export const candidatesOf = (
   }
   return candidates;
 };
+
+const steering = (param: string): GatewayError =>
+  new GatewayError('invalid_field', `The upstream would take ${param} as an order to itself, so it cannot be used.`, {
+    param,
+    hint: 'Leave it out.',
+  });

@@ -16,7 +16,7 @@ import type { UpstreamFailure } from '../upstream/upstream.ts';
 import { outputTokenBound } from './admit.ts';
 import { AnswerContent, type ContentListener } from './answer-content.ts';
 import type { Answer, AnswerSink } from './forward.ts';
-import { translationContext } from './respond.ts';
+import { saidError, translationContext } from './respond.ts';
 import { createStreamRestore, type StreamRestore } from './restore.ts';
 
 /** One event of a stream, at most: a long tool argument fits, a stream without line ends does not. */
@@ -138,7 +138,7 @@ class StreamRelay implements AnswerSink, ContentListener {
     if (this.#translate && out.length > 0) {
       // What the provider says went wrong is said once, in the caller's words.
       const failed = errorIn(out);
-      if (failed) throw new GatewayError('upstream_error', failed.message);
+      if (failed) throw saidError(failed, this.#answer.candidate);
       out = this.#translate.push(out);
     }
     if (this.#restore && out.length > 0) out = this.#restore.push(out);
@@ -186,7 +186,7 @@ class StreamRelay implements AnswerSink, ContentListener {
       this.#content.send(last);
       this.#x.time('restore');
       // An error said before the end, or by an end that says so (response.failed): passed on, and told in the record.
-      const failed = this.#content.recent.some((events) => errorIn(events) !== null);
+      const failed = [...this.#content.recent, last].some((events) => errorIn(events) !== null);
       await this.#conclude(failed ? 'failed' : 'ok', failed ? 'upstream_error' : null);
       this.#res.end(last);
     } catch (error) {

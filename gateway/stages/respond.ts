@@ -6,12 +6,12 @@ import { type Exchange, stopping } from '../exchange.ts';
 import type { Gateway } from '../gateway.ts';
 import type { Ending } from '../outcome.ts';
 import type { Json } from '../protocol/fields.ts';
-import type { Call } from '../protocol/protocol.ts';
+import type { Call, Dialect } from '../protocol/protocol.ts';
 import { protocolOf } from '../protocol/protocols.ts';
-import { providerErrorOf } from '../protocol/provider-error.ts';
+import { type ProviderError, providerErrorOf } from '../protocol/provider-error.ts';
 import type { Translation, TranslationContext } from '../protocol/translation.ts';
 import { estimateTokens } from '../tokens.ts';
-import { failureError } from '../upstream/classify.ts';
+import { failureError, isContextOverflow } from '../upstream/classify.ts';
 import { relayedHeaders } from '../upstream/headers.ts';
 import { costUsd, type Evidence } from './account.ts';
 import { outputTokenBound } from './admit.ts';
@@ -52,7 +52,8 @@ const relayBody = async (gw: Gateway, x: Exchange, call: Call, answer: Answer, r
     outputEstimate: () => Math.min(most, estimateTokens([Buffer.concat(chunks).toString()])),
   };
   if (isOk && protocol.isBilled) x.evidence = evidence;
-  const received = await collect(x, answer, gw.limits.responseBytes, chunks);
+  const whole = await collect(x, answer, gw.limits.responseBytes, chunks);
+  const received = isOk ? whole : answer.candidate.upstream.hideKeys(whole);
   const body = parse(received);
   if (isOk && body === undefined) {
     throw new GatewayError('upstream_error', 'The model provider gave an answer that is not valid JSON.');
@@ -67,6 +68,9 @@ const relayBody = async (gw: Gateway, x: Exchange, call: Call, answer: Answer, r
     const outputEstimate = () => Math.min(most, estimateTokens(texts()));
     x.evidence = { ...evidence, reported: wire.usage(body), outputEstimate };
   }
+  // Some answer 200 and say an error. In the caller's own format it reads it there; another would make nothing of it.
+  const failed = translation && isOk ? providerErrorOf(body) : null;
+  if (failed) throw saidError(failed, answer.candidate);
   const said = translation ? translated(x, call, answer, translation, body) : body;
   const vault = masked?.vault;
   const isRestored = vault !== undefined && vault.size > 0 && restoreAnswer(protocol, said, vault);
@@ -100,8 +104,20 @@ const translated = (
   body: Json,
 ): Json => {
   if (status < 400) return translation.answer(body, translationContext(x, call, candidate));
-  return relayedErrorBody(providerErrorOf(body) ?? UNSAID, status, x, call);
+  const error = providerErrorOf(body) ?? UNSAID;
+  const isTooLong = isContextOverflow(status, Buffer.from(JSON.stringify(body)));
+  return relayedErrorBody(isTooLong ? tooLong(error, call.dialect) : error, status, x, call);
 };
+
+/** By these words agents know that they have to shorten their conversation. */
+const tooLong = (error: ProviderError, dialect: Dialect): ProviderError =>
+  dialect === 'openai'
+    ? { ...error, code: 'context_length_exceeded' }
+    : { ...error, message: `prompt is too long: ${error.message}` };
+
+/** What a provider said went wrong where an answer was due, as the caller's error. */
+export const saidError = ({ message }: ProviderError, { upstream }: Candidate): GatewayError =>
+  new GatewayError('upstream_error', upstream.hideKeys(Buffer.from(message)).toString('utf8'));
 
 const UNSAID = {
   message: 'The model provider refused the request and did not say why.',

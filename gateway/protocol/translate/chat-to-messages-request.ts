@@ -100,7 +100,8 @@ const FIELDS: Readonly<Record<string, Field>> = {
     (value) => Array.isArray(value) && value.length === 1 && value[0] === 'text',
     'it answers in text alone',
   )('modalities'),
-  verbosity: neutral((value) => value === 'medium', 'it has no such setting')('verbosity'),
+  // A wish about style, which Codex sends with each call: no reason to refuse one.
+  verbosity: () => {},
   frequency_penalty: zero('frequency_penalty'),
   presence_penalty: zero('presence_penalty'),
   top_logprobs: zero('top_logprobs'),

@@ -2,7 +2,7 @@ import { invalidField, isObject, type Json } from '../fields.ts';
 import { objectOf, stringAt } from './chat-to-messages-fields.ts';
 
 /** Marks the details that this gateway made. Those of other formats mean nothing to an upstream of another kind. */
-const FORMAT = 'aegis.anthropic';
+export const DETAIL_FORMAT = 'aegis.anthropic';
 
 /**
  * A signed block of Anthropic's reasoning (`thinking`, `redacted_thinking`) as an entry of `reasoning_details`, the
@@ -12,7 +12,7 @@ const FORMAT = 'aegis.anthropic';
 export const reasoningDetail = (block: Json, id: string): Json => ({
   type: 'reasoning.encrypted',
   id,
-  format: FORMAT,
+  format: DETAIL_FORMAT,
   data: JSON.stringify(block),
 });
 
@@ -28,7 +28,7 @@ export const reasoningBlocks = (details: unknown, param: string): Json[] => {
   for (let index = 0; index < details.length; index++) {
     const detail: unknown = details[index];
     if (!isObject(detail)) throw invalidField(`${param}[${index}]`, 'an object');
-    if (detail.format !== FORMAT) continue;
+    if (detail.format !== DETAIL_FORMAT) continue;
     const data = stringAt(detail, 'data', `${param}[${index}]`);
     // A client that merges the pieces of a stream may hold one twice.
     if (seen.has(data)) continue;
