@@ -145,7 +145,7 @@ const contentOf = (call: Call, findings: Findings): Input['content'] => {
 };
 
 /** Fields beside the messages that the model reads: their JSON is close to what it is given. */
-const READ_BY_MODEL = ['tools', 'functions', 'response_format', 'output_config', 'output_format'];
+const READ_BY_MODEL = ['tools', 'functions', 'response_format', 'text', 'output_config', 'output_format'];
 
 const promptTokens = (call: Call): number => {
   const texts = call.texts.map(({ text }) => text);
