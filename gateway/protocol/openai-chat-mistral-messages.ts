@@ -19,10 +19,18 @@ export const mistralMessageEdits = (whole: Nested, messages: readonly unknown[])
 
 /** Most messages are a role and a text. */
 const needsEdit = (message: Json): boolean => {
-  if (message.role === 'developer' || message.role === 'function' || Array.isArray(message.content)) return true;
+  if (message.role === 'developer' || message.role === 'function') return true;
+  if (Array.isArray(message.content) && message.content.some(isSaidOtherwise)) return true;
   for (const name in message) if (name !== 'role' && name !== 'content') return true;
   return false;
 };
+
+/** Whether a part has another form at Mistral, or none. Most do not: a part may be a large image. */
+const isSaidOtherwise = (part: unknown): boolean =>
+  isObject(part) &&
+  (part.type === 'refusal' ||
+    (part.type === 'input_audio' && isObject(part.input_audio)) ||
+    (part.type === 'file' && isObject(part.file)));
 
 /** Fields of a message that are OpenAI's or of servers like it, and that Mistral does not take back. */
 const LEFT_OUT = ['annotations', 'reasoning_content', 'reasoning', 'reasoning_details', 'parsed'];
@@ -77,21 +85,16 @@ const editCalls = (nested: Nested, calls: readonly unknown[], param: string, spl
 const editParts = (nested: Nested, parts: readonly unknown[], param: string, splices: Splice[]): void => {
   let ranges: Range[] | undefined;
   for (const [index, part] of parts.entries()) {
-    if (!isObject(part)) continue;
-    const at = (): Nested => {
-      ranges ??= elementsOf(nested, 'content');
-      return nestedAt(nested, ranges[index]!);
-    };
+    if (!isObject(part) || !isSaidOtherwise(part)) continue;
+    // OpenAI's files are not Mistral's, and documents are given to it by URL.
+    if (part.type === 'file') throw notThere(`${param}.content[${index}].file`);
+    ranges ??= elementsOf(nested, 'content');
+    const own = nestedAt(nested, ranges[index]!);
     if (part.type === 'refusal') {
-      const own = at();
+      if (part.text !== undefined) throw notThere(`${param}.content[${index}].text`);
       splices.push(replaced(own, 'type', '"text"'), renamed(own, 'refusal', 'text'));
-    } else if (part.type === 'input_audio' && isObject(part.input_audio)) {
-      const audio = memberOf(at(), 'input_audio');
-      if (typeof part.input_audio.data !== 'string') throw notThere(`${param}.content[${index}].input_audio`);
-      splices.push(...unwrapped(audio, 'data'));
-    } else if (part.type === 'file' && isObject(part.file)) {
-      // OpenAI's files are not Mistral's, and documents are given to it by URL.
-      throw notThere(`${param}.content[${index}].file`);
-    }
+    } else if (typeof (part.input_audio as Json).data === 'string') {
+      splices.push(...unwrapped(memberOf(own, 'input_audio'), 'data'));
+    } else throw notThere(`${param}.content[${index}].input_audio`);
   }
 };

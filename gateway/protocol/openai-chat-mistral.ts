@@ -49,7 +49,7 @@ export const mistralEdits = (call: Call, cap: number | undefined): MistralEdits 
   }
   setCap(whole, body, cap, splices, gone);
   if (typeof body.seed === 'number') {
-    if (typeof body.random_seed === 'number') throw notThere('seed');
+    if (isSent(body.random_seed)) throw notThere('seed');
     splices.push(renamed(whole, 'seed', 'random_seed'));
   }
   if (body.tool_choice === 'required') splices.push(replaced(whole, 'tool_choice', '"any"'));
@@ -62,6 +62,8 @@ export const mistralEdits = (call: Call, cap: number | undefined): MistralEdits 
   splices.push(...mistralMessageEdits(whole, body.messages as unknown[]));
   return { splices, gone };
 };
+
+const isSent = (value: unknown): boolean => value !== undefined && value !== null;
 
 /** Mistral knows the older name alone. Where both were sent the newer counts, as at OpenAI. */
 const setCap = (whole: Nested, body: Json, cap: number | undefined, splices: Splice[], gone: string[]): void => {

@@ -17,7 +17,9 @@ const mistralSplices = (call: Call): Splice[] => {
   const gone = ['user'];
   const splices: Splice[] = [];
   const dimensions = scan.members.get('dimensions');
-  if (dimensions && body.dimensions !== null) splices.push(renameMember(scan, dimensions, 'output_dimension'));
-  else gone.push('dimensions');
+  if (dimensions && body.dimensions !== null) {
+    if (scan.members.has('output_dimension')) throw notThere('dimensions');
+    splices.push(renameMember(scan, dimensions, 'output_dimension'));
+  } else gone.push('dimensions');
   return [...splices, ...removeTools(call, [], new Set(), gone)];
 };

@@ -31,7 +31,7 @@ export const embeddingsWire: SandboxWire = {
   read: (body): EmbeddingsTurn => {
     if (typeof body.model !== 'string') throw new BadRequest('you must provide a model parameter', 'model');
     const inputs = inputsOf(body.input);
-    const most = body.model.includes('large') ? LARGE_DIMENSIONS : DIMENSIONS;
+    const most = mostOf(body.model);
     const dimensions = body.dimensions ?? most;
     if (!Number.isInteger(dimensions) || (dimensions as number) < 1 || (dimensions as number) > most) {
       throw new BadRequest(`Invalid value for 'dimensions': expected an integer from 1 to ${most}.`, 'dimensions');
@@ -64,7 +64,7 @@ export const embeddingsWire: SandboxWire = {
     return {
       object: 'list',
       data: inputs.map(({ words }, index) => {
-        const vector = vectorOf(words, dimensions);
+        const vector = vectorOf(words, dimensions, mostOf(model));
         return { object: 'embedding', index, embedding: isBase64 ? base64Of(vector) : numbersOf(vector) };
       }),
       model,
@@ -74,6 +74,8 @@ export const embeddingsWire: SandboxWire = {
 
   events: () => [],
 };
+
+const mostOf = (model: string): number => (model.includes('large') ? LARGE_DIMENSIONS : DIMENSIONS);
 
 const inputsOf = (value: unknown): Input[] => {
   if (value === undefined) throw new BadRequest("Missing required parameter: 'input'.", 'input');
@@ -92,28 +94,39 @@ const inputsOf = (value: unknown): Input[] => {
 
 const wordsOf = (text: string): string[] => splitTokens(text.toLowerCase()).map((token) => token.trim());
 
-/** Each word adds a random direction that is always the same; the text as a whole a small one, so that none is zero. */
-const vectorOf = (words: readonly string[], dimensions: number): Float32Array => {
+/** Dimensions that one word adds to or takes from: few, since a text may have a million words. */
+const WORD_DIMENSIONS = 32;
+/** What the text as a whole adds to or takes from every dimension, so that none is zero. */
+const TEXT_WEIGHT = 0.05;
+
+/** Each word counts in dimensions of its own, always the same; fewer dimensions are the first of all. */
+const vectorOf = (words: readonly string[], dimensions: number, most: number): Float32Array => {
   const sum = new Float64Array(dimensions);
-  for (const word of words) addDirection(sum, hash(word), 1);
-  addDirection(sum, hash(words.join(' ')), 0.25);
+  for (const word of words) {
+    let bits = hash(word) || 1;
+    for (let count = 0; count < WORD_DIMENSIONS; count++) {
+      bits = next(bits);
+      const at = (bits >>> 1) % most;
+      if (at < dimensions) sum[at]! += bits & 1 ? 1 : -1;
+    }
+  }
+  let bits = hash(words.join(' ')) || 1;
   let squares = 0;
-  for (const value of sum) squares += value * value;
+  for (let at = 0; at < dimensions; at++) {
+    bits = next(bits);
+    const value = sum[at]! + (bits & 1 ? TEXT_WEIGHT : -TEXT_WEIGHT);
+    sum[at] = value;
+    squares += value * value;
+  }
   const length = Math.sqrt(squares);
   return Float32Array.from(sum, (value) => value / length);
 };
 
-/** Adds `weight` or its negative to every dimension: 32 at a time from a xorshift generator. */
-const addDirection = (sum: Float64Array, seed: number, weight: number): void => {
-  let bits = seed || 1;
-  for (let at = 0; at < sum.length; at++) {
-    if (at % 32 === 0) {
-      bits ^= bits << 13;
-      bits ^= bits >>> 17;
-      bits ^= bits << 5;
-    }
-    sum[at]! += (bits >>> (at % 32)) & 1 ? weight : -weight;
-  }
+/** The next state of a 32-bit xorshift generator (Marsaglia); never 0 after another. */
+const next = (state: number): number => {
+  let bits = state ^ (state << 13);
+  bits ^= bits >>> 17;
+  return bits ^ (bits << 5);
 };
 
 /** Little-endian 32-bit floats, as the official clients ask for by default. */

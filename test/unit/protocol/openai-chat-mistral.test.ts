@@ -145,6 +145,11 @@ describe('chat completions at Mistral', () => {
 
   test.each<[object, string]>([
     [{ seed: 1, random_seed: 1 }, 'seed'],
+    [{ seed: 1, random_seed: 'x' }, 'seed'],
+    [
+      { messages: [{ role: 'assistant', content: [{ type: 'refusal', refusal: 'x', text: 'y' }] }] },
+      'messages[0].content[0].text',
+    ],
     [{ messages: [{ role: 'assistant', content: 'x', refusal: 'y' }] }, 'messages[0].refusal'],
     [
       { messages: [{ role: 'user', content: [{ type: 'input_audio', input_audio: {} }] }] },

@@ -86,6 +86,8 @@ describe('editing embeddings', () => {
     );
     expect(edited(body, { kind: 'openai' })).toBe(body);
     expect(paramOf(() => edited({ input: [1] }, { kind: 'mistral' }))).toBe('input');
+    const both = { input: 'x', dimensions: 5, output_dimension: 6 };
+    expect(paramOf(() => edited(both, { kind: 'mistral' }))).toBe('dimensions');
   });
 });
 
