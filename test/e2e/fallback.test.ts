@@ -14,7 +14,7 @@ import {
   reset,
 } from '../support/fake-upstream.ts';
 import { freshUpstreams } from '../support/fresh-upstreams.ts';
-import { anthropicAt, openaiAt, openTestGateway, type TestGateway } from '../support/gateway.ts';
+import { anthropicAt, openaiAt, openTestGateway, PROVIDER_KEY, type TestGateway } from '../support/gateway.ts';
 
 /** A multiple-choice question with model auto has these candidates in the OpenAI API, in this order. */
 const QUESTION = { model: 'auto', messages: [{ role: 'user', content: 'Which?\nA. Mars\nB. Jupiter\nC. Venus' }] };
@@ -333,4 +333,118 @@ test('a message passes over the Anthropic upstream alone', async () => {
   anthropic.play = answerJson(200, message('B'));
   expect((await messages(QUESTION)).status).toBe(200);
   expect([first, second, third].map((fake) => fake.requests.length)).toEqual([0, 0, 0]);
+});
+
+describe('an upstream in trouble', () => {
+  const ONE = { ...QUESTION, model: MODELS[0] };
+
+  test('that answers 503 to everything is asked no more than 1.2 times a request, and three', async () => {
+    for (const fake of [first, second, third, anthropic]) fake.play = answerJson(503, error);
+    const requests = 500;
+    let left = requests;
+    const statuses = new Set<number>();
+    await Promise.all(
+      Array.from({ length: 50 }, async () => {
+        while (left-- > 0) statuses.add((await chat(QUESTION)).status);
+      }),
+    );
+    for (const fake of [first, second, third, anthropic]) {
+      expect(fake.requests.length).toBeLessThanOrEqual(1.2 * requests + 3);
+    }
+    // Its circuit opened long before: most requests never reached it, and policies left it out.
+    expect(first.requests.length).toBeLessThan(requests / 2);
+    expect(statuses).toEqual(new Set([503]));
+    for (const upstream of gateway.running.gateway.upstreams.values()) {
+      expect(upstream.status()).toMatchObject({ in_flight: 0, waiting: 0 });
+    }
+  });
+
+  test('that fails two requests of five is asked again inside its budget, and its circuit stays closed', async () => {
+    let asked = 0;
+    first.play = (request, res) =>
+      (asked++ % 5 < 2 ? answerJson(500, error) : answerJson(200, chatCompletion('A')))(request, res);
+    second.play = answerJson(200, chatCompletion('B'));
+    const requests = 200;
+    let left = requests;
+    await Promise.all(
+      Array.from({ length: 20 }, async () => {
+        while (left-- > 0) expect((await chat(QUESTION)).status).toBe(200);
+      }),
+    );
+    const status = gateway.running.gateway.upstreams.get('openai')!.status();
+    expect(status.circuit).toBe('closed');
+    expect(status.retry_budget.retries).toBeGreaterThan(3);
+    expect(status.retry_budget.retries).toBeLessThanOrEqual(0.2 * requests + 3);
+    expect(first.requests.length).toBeLessThanOrEqual(1.2 * requests + 3);
+    expect(second.requests.length).toBeGreaterThan(0);
+  });
+
+  test('with an open circuit is not asked; when all are, the caller is told when to come back', async () => {
+    first.play = answerJson(503, error);
+    second.play = answerJson(200, chatCompletion('B'));
+    for (let count = 0; count < 3; count++) await (await chat(QUESTION)).text();
+    const sent = first.requests.length;
+    expect(gateway.running.gateway.upstreams.get('openai')?.status().circuit).toBe('open');
+    const answer = await chat(ONE);
+    expect(first.requests).toHaveLength(sent);
+    expect(answer.status).toBe(503);
+    expect(Number(answer.headers.get('retry-after'))).toBeGreaterThan(0);
+    expect(Number(answer.headers.get('retry-after'))).toBeLessThanOrEqual(10);
+    const outcome = await gateway.outcomeOf(answer);
+    expect(outcome).toMatchObject({ outcome: 'failed', status: 503, cost: { micro_usd: 0 } });
+    expect(new Set(outcome.attempts.map(({ error: why, status }) => [why, status].join()))).toEqual(
+      new Set(['circuit_open,']),
+    );
+  });
+
+  test('with two keys, one out of money: the other one answers, now and from then on', async () => {
+    const keys = ['sk-canary-poor', 'sk-canary-rich'];
+    await freshUpstreams(gateway, [
+      { name: 'openai', kind: 'openai', base_url: `${first.url}/v1`, api_keys: keys.map((key) => ({ key })) },
+    ]);
+    const quota = {
+      error: { message: 'You exceeded your quota: sk-canary-poor', type: 'insufficient_quota', code: 'x' },
+    };
+    first.play = (request, res) => {
+      const isPoor = request.headers.authorization === 'Bearer sk-canary-poor';
+      return (isPoor ? answerJson(429, quota) : answerJson(200, chatCompletion('B')))(request, res);
+    };
+    for (let count = 0; count < 4; count++) {
+      const answer = await chat(QUESTION);
+      expect(answer.status).toBe(200);
+      expect(await answer.text()).not.toContain('canary');
+    }
+    expect(first.requests.filter(({ headers }) => headers.authorization?.includes('poor'))).toHaveLength(1);
+    expect(first.requests).toHaveLength(5);
+  });
+
+  test('that repeats its key in a refusal does not tell it to the caller', async () => {
+    first.play = answerJson(400, { error: { message: `bad key ${PROVIDER_KEY}`, type: 'invalid_request_error' } });
+    const text = await (await chat(QUESTION)).text();
+    expect(text).toContain('bad key');
+    expect(text).not.toContain(PROVIDER_KEY);
+  });
+
+  test('whose context is too small gives way to a larger one, or its refusal is the caller’s', async () => {
+    const tooLong = { error: { message: 'too long', type: 'invalid_request_error', code: 'context_length_exceeded' } };
+    for (const fake of [first, second, third]) fake.play = answerJson(400, tooLong);
+    anthropic.play = answerJson(200, message('from the larger one'));
+    const answer = await chat(QUESTION);
+    const outcome = await gateway.outcomeOf(answer);
+    const { models } = gateway.running.gateway.policies.current!.data;
+    const contextOf = (model: string): number => models[model]!.context_tokens;
+    const larger = (await candidatesOf(outcome)).filter((model) => contextOf(model) > contextOf(MODELS[0]!));
+    expect(larger.length).toBeGreaterThan(0);
+    expect(await answer.text()).toContain('from the larger one');
+    expect(outcome.attempts.map(({ model }) => model)).toEqual([MODELS[0], larger[0]]);
+
+    anthropic.play = answerJson(400, {
+      type: 'error',
+      error: { type: 'invalid_request_error', message: 'prompt is too long' },
+    });
+    const refused = await chat(QUESTION);
+    expect(refused.status).toBe(400);
+    expect(await refused.text()).toContain('prompt is too long');
+    expect((await gateway.outcomeOf(refused)).outcome).toBe('rejected');
+  });
 });

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import type { AuditOutcome } from '../../gateway/types.gen.ts';
 import { chatCompletion, chatEvent, chatStream, message, messageEvent, messageStream } from '../support/answers.ts';
 import {
@@ -10,6 +10,7 @@ import {
   type Play,
   type SeenRequest,
 } from '../support/fake-upstream.ts';
+import { freshUpstreams } from '../support/fresh-upstreams.ts';
 import { anthropicAt, openaiAt, openTestGateway, PEOPLE, type TestGateway, until } from '../support/gateway.ts';
 
 const IDLE_MS = 400;
@@ -18,10 +19,14 @@ let openai: FakeUpstream;
 let anthropic: FakeUpstream;
 beforeAll(async () => {
   [openai, anthropic] = await Promise.all([openFakeUpstream(), openFakeUpstream()]);
-  gateway = await openTestGateway({
-    upstreams: [openaiAt(openai, { idle_timeout_ms: IDLE_MS }), anthropicAt(anthropic, { idle_timeout_ms: IDLE_MS })],
-  });
+  gateway = await openTestGateway({ upstreams: sketches() });
 });
+// An upstream whose streams all break is left alone by the gateway, which is no matter of these tests.
+beforeEach(() => freshUpstreams(gateway, sketches()));
+const sketches = () => [
+  openaiAt(openai, { idle_timeout_ms: IDLE_MS }),
+  anthropicAt(anthropic, { idle_timeout_ms: IDLE_MS }),
+];
 afterAll(async () => {
   await gateway.close();
   await Promise.all([openai.close(), anthropic.close()]);
@@ -120,6 +125,7 @@ describe.each(['openai', 'anthropic'] as const)('a stream of the %s API', (diale
   test.each(['end', 'reset'] as const)('that is cut at any byte (%s) never looks complete', async (how) => {
     const answers: Response[] = [];
     for (let at = 0; at < wholeFrom; at += how === 'end' ? 1 : 5) {
+      if (answers.length % 8 === 0) await freshUpstreams(gateway, sketches());
       play(dialect, breakStream([golden.subarray(0, at)], how));
       const answer = await ask(dialect);
       const stream = await answer.text();

@@ -44,6 +44,17 @@ describe('config', () => {
 
   test.each([
     ['a provider without its key', 'upstreams: [{name: openai, kind: openai}]', 'needs an api_key'],
+    ['LiteLLM without its place', 'upstreams: [{name: l, kind: litellm}]', 'needs a base_url'],
+    [
+      'a key beside keys',
+      'upstreams: [{name: openai, kind: openai, api_key: a, api_keys: [{key: b}]}]',
+      'has both api_key and api_keys',
+    ],
+    [
+      'a key twice',
+      'upstreams: [{name: openai, kind: openai, api_keys: [{key: a}, {key: a}]}]',
+      'has the same key twice',
+    ],
     ['a server without its address', 'upstreams: [{name: x, kind: openai_compatible}]', 'needs a base_url'],
     ['two upstreams of one name', 'upstreams: [{name: x, kind: sandbox}, {name: x, kind: sandbox}]', 'defined twice'],
     ['a listen without a port', 'listen: localhost\nupstreams: [{name: x, kind: sandbox}]', 'must be host:port'],
