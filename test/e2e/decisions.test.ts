@@ -151,11 +151,14 @@ describe.each(both)('over $path', ({ dialect, path, cheap, strong, frontier }) =
     expect((await gateway.post(path, body, { as: 'teacher' })).status).toBe(200);
   });
 
-  test('a named model of the other API is told to be unreachable over this one', async () => {
+  test('a named model of the other API is asked in its own', async () => {
     const other = both.find((entry) => entry.dialect !== dialect)!;
     const answer = await gateway.post(path, bodyOf(other.cheap, 'Hi'));
-    expect(answer.status).toBe(502);
-    expect(await errorOf(dialect, answer)).toMatchObject({ code: 'no_candidate' });
+    expect(answer.status).toBe(200);
+    expect(answer.headers.get('x-aegis-upstream')).toBe(other.dialect);
+    expect(((await answer.json()) as Json).object ?? 'message').toBe(
+      dialect === 'openai' ? 'chat.completion' : 'message',
+    );
   });
 });
 
