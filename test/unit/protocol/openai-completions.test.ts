@@ -1,9 +1,12 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
 import { scanJson } from '../../../gateway/protocol/json-scan.ts';
 import { openaiCompletions } from '../../../gateway/protocol/openai-completions.ts';
 import type { AnswerText, Call, Edits } from '../../../gateway/protocol/protocol.ts';
 import { splice } from '../../../gateway/protocol/splice.ts';
 import { outputTokenBound } from '../../../gateway/stages/admit.ts';
+
+const FIXTURES = 'test/fixtures/provider-recordings/openai';
 
 const call = (body: object | string): Call => {
   const raw = Buffer.from(typeof body === 'string' ? body : JSON.stringify({ model: 'instruct', ...body }));
@@ -163,6 +166,25 @@ describe('answers of completions', () => {
     expect(events.write('choice 1 text', 'c')).toBe(
       `data: ${JSON.stringify({ ...head, choices: [{ index: 1, text: 'c', logprobs: null, finish_reason: null }] })}\n\n`,
     );
+  });
+
+  test('those that OpenAI gave are read, whole and streamed', () => {
+    const whole = JSON.parse(readFileSync(`${FIXTURES}/openai-completion-text.json`, 'utf8')) as unknown;
+    expect(openaiCompletions.answerTexts(whole).map(({ value }) => value)).toEqual([
+      'The new holiday is called "Gratitude Day" and it celebrates the importance of',
+    ]);
+    expect(openaiCompletions.usage(whole)).toMatchObject({ input: 14, output: 16 });
+    const lines = readFileSync(`${FIXTURES}/openai-completion-text.chunks.txt`, 'utf8').trim().split('\n');
+    const events = openaiCompletions.answerEvents();
+    const usage = openaiCompletions.streamUsage();
+    const read = lines.map((line) => {
+      usage.feed(line);
+      return events.read(JSON.parse(line));
+    });
+    expect(read.flatMap(({ pieces }) => pieces.map(({ value }) => value)).join('')).toMatch(/^The .+ dedicated to$/s);
+    expect(read.flatMap(({ ended }) => ended)).toEqual(['choice 0 text']);
+    expect([events.open(), usage.result()]).toMatchObject([[], { input: 14, output: 16 }]);
+    expect(lines.map((line) => openaiCompletions.isUsageOnly(JSON.parse(line))).indexOf(true)).toBe(lines.length - 1);
   });
 
   test('usage, its event, and the end are those of chat completions', () => {

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
 import { scanJson } from '../../../gateway/protocol/json-scan.ts';
 import { openaiEmbeddings } from '../../../gateway/protocol/openai-embeddings.ts';
@@ -102,6 +103,11 @@ describe('answers of embeddings', () => {
     const usage = { input: 8, cache_read: 0, cache_write: 0, cache_write_1h: 0, output: 0, reasoning: 0 };
     expect(openaiEmbeddings.usage(answer)).toEqual(usage);
     expect(openaiEmbeddings.usage({ data: [] })).toBeNull();
+  });
+
+  test('one that OpenAI gave is read', () => {
+    const given = readFileSync('test/fixtures/provider-recordings/openai/openai-embedding.json', 'utf8');
+    expect(openaiEmbeddings.usage(JSON.parse(given))).toMatchObject({ input: 12, output: 0 });
   });
 
   test('nothing in them is text to restore, and no stream of them ever ends', () => {
