@@ -76,6 +76,7 @@ const HEAD = {
   sourceIp: '192.0.2.1',
   headers: { 'user-agent': 'OpenAI/JS 7.0.0' },
   purpose: { workflow: 'tutor', use_case: '', session: 's1', tags: { course: 'CS101' } },
+  endUser: '',
 };
 const UPSTREAM: Input['upstreams'][string] = {
   dialects: ['openai'],
@@ -86,7 +87,7 @@ const UPSTREAM: Input['upstreams'][string] = {
   p50_ms: 300,
 };
 const UPSTREAMS = { openai: UPSTREAM, mistral: UPSTREAM, local: UPSTREAM };
-const FACTS = { now: () => Date.now(), upstreams: () => UPSTREAMS, spend: () => [] };
+const FACTS = { now: () => Date.now(), upstreams: () => UPSTREAMS, spend: () => [], pseudonym: () => 'hash:0' };
 const BLIND: Detector = { name: 'none', detect: () => [] };
 const PATTERNS = createDetector();
 

@@ -32,12 +32,15 @@ export const intentOf = (x: Exchange): AuditIntent => {
   };
 };
 
-/** Who pays: the groups too, whose budgets are counted from the outcomes after a restart. */
-const callerOf = ({ id, org, team, user, groups }: Input['caller']): AuditOutcome['caller'] => ({
+/** Who pays: the end user where the caller acts for one; the groups too, whose budgets are counted from the outcomes after a restart. */
+const callerOf = (
+  { id, org, team, user, groups }: Input['caller'],
+  decision: Decision | undefined,
+): AuditOutcome['caller'] => ({
   id,
   org,
   team,
-  user,
+  user: decision?.acting_for || user,
   ...(groups.length > 0 ? { groups: [...groups] } : {}),
 });
 
@@ -53,7 +56,7 @@ export const outcomeOf = (x: Exchange, ending: Ending): AuditOutcome => {
     outcome: ending.outcome,
     status: ending.status,
     error: ending.error,
-    caller: caller ? callerOf(caller) : null,
+    caller: caller ? callerOf(caller, decision) : null,
     purpose: head?.purpose ?? null,
     endpoint: head?.endpoint ?? null,
     tier: decision?.rate.tier ?? null,
@@ -78,7 +81,7 @@ export const outcomeOf = (x: Exchange, ending: Ending): AuditOutcome => {
  */
 export const unknownOutcome = (intent: AuditIntent): AuditOutcome => {
   const { caller, purpose, request } = intent.input as unknown as Input;
-  const { rate } = intent.decision as unknown as Decision;
+  const decision = intent.decision as unknown as Decision;
   return {
     kind: 'outcome',
     id: intent.id,
@@ -87,10 +90,10 @@ export const unknownOutcome = (intent: AuditIntent): AuditOutcome => {
     outcome: 'unknown',
     status: 0,
     error: 'internal_error',
-    caller: callerOf(caller),
+    caller: callerOf(caller, decision),
     purpose,
     endpoint: request.endpoint,
-    tier: rate.tier,
+    tier: decision.rate.tier,
     input: null,
     decision: null,
     bundle: intent.bundle,

@@ -27,7 +27,11 @@ export interface Input {
       | 'messages'
       | 'messages.count_tokens'
       | 'models'
-      | 'admin.upstreams';
+      | 'admin.upstreams'
+      | 'admin.keys.list'
+      | 'admin.keys.create'
+      | 'admin.keys.rotate'
+      | 'admin.keys.revoke';
     /**
      * The API the caller speaks: it decides the shape of answers and errors.
      */
@@ -67,6 +71,19 @@ export interface Input {
      */
     headers: {
       [k: string]: string;
+    };
+    /**
+     * For whom the application says it calls. Its word, no proof: it counts only where a role of the caller may act for users.
+     */
+    end_user: {
+      /**
+       * The end user; empty when none is named. A name in the body that is long, odd or personal data stands by a keyed hash.
+       */
+      name: string;
+      /**
+       * Where it was said: header is x-aegis-user; body is OpenAI's user or safety_identifier, Anthropic's metadata.user_id. The header comes first.
+       */
+      source: 'none' | 'header' | 'body';
     };
   };
   /**
@@ -335,6 +352,41 @@ export interface Input {
      */
     org: number;
   };
+  /**
+   * On the control plane alone: the key that is to be made, rotated or revoked. null asks whether the caller may use the operation at all.
+   */
+  target?: {
+    /**
+     * The organisation it belongs to.
+     */
+    org: string;
+    /**
+     * The team; may be empty.
+     */
+    team: string;
+    /**
+     * The user; may be empty.
+     */
+    user: string;
+    /**
+     * Roles it holds.
+     *
+     * @maxItems 32
+     */
+    roles: string[];
+    /**
+     * Groups it belongs to.
+     *
+     * @maxItems 64
+     */
+    groups: string[];
+    /**
+     * Workflows it is limited to; empty: those its roles allow.
+     *
+     * @maxItems 64
+     */
+    workflows: string[];
+  } | null;
 }
 
 /**
@@ -538,6 +590,10 @@ export interface Decision {
     retention_days: number;
   };
   /**
+   * The end user for whom the caller acts: the user of the ledger, the reports and the audit. It is the one of the input (request.end_user.name), never another. null or absent: the caller acts for itself.
+   */
+  acting_for?: string | null;
+  /**
    * Not executed yet, so refused unless null: an answer cache.
    */
   cache: null;
@@ -548,6 +604,31 @@ export interface Decision {
    */
   rules: string[];
 }
+
+/**
+ * Where one name is found.
+ */
+export type ClaimSource =
+  | string
+  | {
+      /**
+       * The name, for every token.
+       */
+      value: string;
+    };
+/**
+ * Where a list of names is found: an array of texts, or one text, of scopes separated by spaces.
+ */
+export type ClaimListSource =
+  | string
+  | {
+      /**
+       * The names, for every token.
+       *
+       * @maxItems 32
+       */
+      value: string[];
+    };
 
 /**
  * aegis.yaml: what the operator decides. What a security team decides is policy data. Relative paths are relative to the file.
@@ -698,6 +779,62 @@ export interface Config {
      * How often a signed checkpoint of the log is written.
      */
     checkpoint_s?: number;
+  };
+  /**
+   * Who may call beside the holders of API keys.
+   */
+  identity?: {
+    /**
+     * Issuers (OIDC) whose tokens are taken.
+     *
+     * @maxItems 32
+     */
+    jwt?: {
+      /**
+       * The token's iss, to the letter.
+       */
+      issuer: string;
+      /**
+       * Where its public keys are; the only address that is asked. https, or http on loopback.
+       */
+      jwks_uri: string;
+      /**
+       * What the token's aud must be or hold.
+       */
+      audience: string;
+      /**
+       * Signature algorithms that are taken. Only asymmetric ones can be named.
+       *
+       * @minItems 1
+       */
+      algorithms?: (
+        'RS256' | 'RS384' | 'RS512' | 'PS256' | 'PS384' | 'PS512' | 'ES256' | 'ES384' | 'ES512' | 'EdDSA'
+      )[];
+      /**
+       * Where the caller is in the token. A path of names with dots (realm_access.roles), a JSON pointer for names that have dots themselves (/https:~1~1example.org~1team), or {value: …} for what is the same for every token. A token that names no org is refused; what else it lacks is empty.
+       */
+      claims: {
+        org: ClaimSource;
+        team?: ClaimSource;
+        user?: ClaimSource;
+        roles?: ClaimListSource;
+        groups?: ClaimListSource;
+        scopes?: ClaimListSource;
+        workflows?: ClaimListSource;
+      };
+      /**
+       * Claims that policies see in caller.claims, as paths or pointers: texts, numbers and booleans.
+       *
+       * @maxItems 32
+       */
+      allow_claims?: string[];
+      /**
+       * The only roles that this issuer may give; any other in a token is left out. Name them where the issuer is not the operator's own. Absent: all.
+       *
+       * @maxItems 128
+       */
+      allow_roles?: string[];
+    }[];
   };
   /**
    * Least level of log lines.
@@ -1408,6 +1545,20 @@ export interface Role {
     [k: string]: true;
   };
   /**
+   * Whether its operations of the control plane reach every organisation. Absent: the caller's own alone.
+   */
+  all_organizations?: true;
+  /**
+   * Roles that a key may have which its holder makes, rotates or revokes. Absent: none. Whatever is here, a role that may do more on the control plane than the holder is refused.
+   */
+  grants?: {
+    [k: string]: true;
+  };
+  /**
+   * Whether its holder may act for end users (x-aegis-user, user, metadata.user_id): limits, budgets and reports by user are then theirs. Absent: no.
+   */
+  act_for_users?: true;
+  /**
    * Classes of models it may use.
    */
   classes: {
@@ -1728,6 +1879,10 @@ export interface Scenario {
       };
     };
     /**
+     * x-aegis-user. Default: not sent; a user in the body counts without it.
+     */
+    end_user?: string;
+    /**
      * Allow-listed request headers, lower-case names. Default: none.
      */
     headers?: {
@@ -1928,4 +2083,8 @@ export interface AdminDecision {
      */
     rule: string;
   }[];
+  /**
+   * The organisation that the operation is confined to: the gateway looks at no other's data. null: all of them. Absent: the caller's own.
+   */
+  org?: string | null;
 }

@@ -20,6 +20,7 @@ import type { Policy } from './policy/policy.ts';
 import { readPublicKeys } from './policy/signature.ts';
 import { openPolicySource } from './policy/source.ts';
 import { createPriceTable, type PriceTable } from './prices.ts';
+import { createPseudonyms } from './pseudonym.ts';
 import { createDetector } from './redact/detect.ts';
 import { createVaults } from './redact/vault.ts';
 import { drain, listen } from './server.ts';
@@ -154,7 +155,7 @@ const open = async (
     policies,
     keys,
     limiter,
-    facts: factsOf(upstreams, limiter),
+    facts: factsOf(upstreams, limiter, pepper),
     detector: createDetector(),
     openVault: createVaults(openHomeSecret(home, 'placeholder.secret')),
     audit,
@@ -209,14 +210,19 @@ const open = async (
 };
 
 /** Facts for the input document: clock, budgets, upstreams. */
-const factsOf = (upstreams: Gateway['upstreams'], limiter: Gateway['limiter']): Facts => ({
+const factsOf = (upstreams: Gateway['upstreams'], limiter: Gateway['limiter'], pepper: Uint8Array): Facts => ({
   now: Date.now,
   upstreams: () => Object.fromEntries([...upstreams].map(([name, upstream]) => [name, upstream.health()])),
-  spend: (caller, purpose) => limiter.spend(subjectsOf(caller, purpose), Date.now()),
+  spend: (caller, purpose, endUser) => limiter.spend(subjectsOf(caller, purpose, endUser), Date.now()),
+  pseudonym: createPseudonyms(pepper),
 });
 
 /** Whose budgets may concern a request. How subjects are written is told at `spentSince`. */
-const subjectsOf = (caller: Input['caller'], purpose: Input['purpose']): { scope: Scope; subject: string }[] => {
+const subjectsOf = (
+  caller: Input['caller'],
+  purpose: Input['purpose'],
+  endUser: string,
+): { scope: Scope; subject: string }[] => {
   const { org } = caller;
   const subjects: { scope: Scope; subject: string }[] = [
     { scope: 'key', subject: caller.id },
@@ -227,6 +233,7 @@ const subjectsOf = (caller: Input['caller'], purpose: Input['purpose']): { scope
   };
   inside('team', caller.team);
   inside('user', caller.user);
+  if (endUser !== caller.user) inside('user', endUser);
   for (const group of caller.groups) inside('group', group);
   inside('workflow', purpose.workflow);
   inside('use_case', purpose.use_case);

@@ -61,6 +61,7 @@ const admit = (gw: Gateway, req: IncomingMessage, read: AdminRead): AdminRoute =
       sourceIp: read.sourceIp,
       headers: userAgent === undefined ? {} : { 'user-agent': userAgent },
       purpose: NO_PURPOSE,
+      endUser: '',
       endpoint: route.endpoint,
       dialect: 'openai',
     },

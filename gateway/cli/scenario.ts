@@ -2,6 +2,7 @@ import { isGatewayError } from '../errors.ts';
 import type { Policy } from '../policy/policy.ts';
 import type { Endpoint, UpstreamKind } from '../protocol/protocol.ts';
 import { servedEndpoints } from '../protocol/translations.ts';
+import { createPseudonyms } from '../pseudonym.ts';
 import { createDetector } from '../redact/detect.ts';
 import { createVaults } from '../redact/vault.ts';
 import { candidatesOf } from '../stages/candidates.ts';
@@ -38,6 +39,7 @@ interface Outcome {
 const DEPTH = 64;
 /** Scenarios are repeatable: their placeholders come from a fixed secret. */
 const openVault = createVaults(Buffer.alloc(32, 'scenario'));
+const pseudonym = createPseudonyms(Buffer.alloc(32, 'scenario'));
 const detector = createDetector();
 
 /**
@@ -62,12 +64,18 @@ const decideScenario = ({ given, request }: Scenario, policy: Policy): Outcome =
   const time = Date.parse(given.time ?? '2026-11-24T09:00:00.000Z');
   const upstreams = upstreamsOf(given.upstreams ?? {});
   const told = Object.fromEntries([...upstreams].map(([name, { facts }]) => [name, facts]));
-  const facts: Facts = { now: () => time, upstreams: () => told, spend: () => spendOf(given.spend ?? [], time) };
+  const facts: Facts = {
+    now: () => time,
+    upstreams: () => told,
+    spend: () => spendOf(given.spend ?? [], time),
+    pseudonym,
+  };
   const head: DescribedHead = {
     requestId: 'req_scenario',
     sourceIp: '192.0.2.1',
     headers: given.headers ?? {},
     purpose: { workflow: '', use_case: '', session: '', tags: {}, ...given.purpose },
+    endUser: given.end_user ?? '',
   };
   const caller: Input['caller'] = { ...NOBODY, ...given.caller };
   if (request.endpoint === 'models') {

@@ -75,6 +75,9 @@ const checkDecision = (result: unknown, input: Input, upstreams: Upstreams): Dec
       );
     }
   }
+  if (result.acting_for && result.acting_for !== input.request?.end_user?.name) {
+    throw unavailable(new Error(`the decision acts for ${quote(result.acting_for)}, whom the request does not name`));
+  }
   if (result.allow) {
     if (result.deny.length > 0) throw unavailable(new Error('the decision allows and denies'));
     if (result.route.candidates.length === 0 && input.request?.endpoint !== 'models') {

@@ -10,6 +10,7 @@ const REFERENCES: readonly (readonly [path: string, table: string])[] = [
   ['organizations.*.upstreams.{key}', 'upstreams'],
   ['organizations.*.teams.*.tier', 'tiers'],
   ['roles.*.uninspected.*.{key}', 'upstreams'],
+  ['roles.*.grants.{key}', 'roles'],
   ['workflows.*.roles.{key}', 'roles'],
   ['routing.pools.*.*.model', 'models'],
   ['routing.pools.*.*.upstream', 'upstreams'],

@@ -58,6 +58,7 @@ const warmupInput = (n: number, choice: Choice): Input => {
       response_format: null,
       source_ip: '192.0.2.7',
       headers: { 'user-agent': 'warm-up' },
+      end_user: n % 7 === 3 ? { name: 'warm-up', source: 'body' } : { name: '', source: 'none' },
     },
     caller: {
       kind: 'key',

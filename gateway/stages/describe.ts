@@ -8,6 +8,7 @@ import { scriptsOf } from '../scripts.ts';
 import { newestUserText, readSignals } from '../signals.ts';
 import { estimatePromptTokens } from '../tokens.ts';
 import type { Input } from '../types.gen.ts';
+import { type EndUser, endUserOf } from './end-user.ts';
 import { allFindings, type Findings, inspect } from './findings.ts';
 import type { Head } from './receive.ts';
 
@@ -16,8 +17,10 @@ export interface Facts {
   /** Milliseconds since the epoch. */
   readonly now: () => number;
   readonly upstreams: () => Input['upstreams'];
-  /** What is known of the budgets that may concern the caller, at no extra call. */
-  readonly spend: (caller: Input['caller'], purpose: Input['purpose']) => Input['spend'];
+  /** What is known of the budgets that may concern the caller and the end user it names, at no extra call. */
+  readonly spend: (caller: Input['caller'], purpose: Input['purpose'], endUser: string) => Input['spend'];
+  /** What stands for a user of an organisation whose name is not to be kept: always the same, and no way back. */
+  readonly pseudonym: (org: string, name: string) => string;
 }
 
 /** A request as policies see it, and where in its body values were found. */
@@ -27,7 +30,7 @@ export interface Described {
 }
 
 /** The part of a head that a description needs. */
-export type DescribedHead = Pick<Head, 'requestId' | 'sourceIp' | 'headers' | 'purpose'>;
+export type DescribedHead = Pick<Head, 'requestId' | 'sourceIp' | 'headers' | 'purpose' | 'endUser'>;
 
 const isInput = validator<Input>(readSchema('input'));
 
@@ -56,6 +59,7 @@ export const describe = (
     temperature: call.temperature,
     tools: call.toolNames.map((name) => name.toWellFormed()),
     response_format: call.responseFormat?.toWellFormed() ?? null,
+    end_user: endUserOf(head.endUser, call, detector, (name) => facts.pseudonym(caller.org, name)),
   };
   return { input: inputOf(request, contentOf(call, findings), head, caller, facts), findings };
 };
@@ -68,7 +72,8 @@ export const describeBodiless = (
 ): Input => {
   const { endpoint, dialect } = head;
   const request = { endpoint, dialect, model: '', stream: false, max_output_tokens: null, temperature: null };
-  return inputOf({ ...request, tools: [], response_format: null }, NO_CONTENT, head, caller, facts);
+  const endUser: EndUser = { name: head.endUser, source: head.endUser === '' ? 'none' : 'header' };
+  return inputOf({ ...request, tools: [], response_format: null, end_user: endUser }, NO_CONTENT, head, caller, facts);
 };
 
 const NO_CONTENT: Input['content'] = {
@@ -112,7 +117,7 @@ const inputOf = (
     caller,
     purpose,
     content,
-    spend: facts.spend(caller, purpose).slice(0, MOST_SPEND),
+    spend: facts.spend(caller, purpose, request.end_user.name).slice(0, MOST_SPEND),
     upstreams: facts.upstreams(),
     bucket: bucketsOf(head, caller, purpose),
   };

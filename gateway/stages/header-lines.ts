@@ -13,6 +13,7 @@ const SINGLE = new Set([
   'x-aegis-use-case',
   'x-aegis-session',
   'x-aegis-tags',
+  'x-aegis-user',
 ]);
 
 /**

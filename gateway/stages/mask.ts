@@ -53,7 +53,7 @@ export const mask = (
   }
   const { caller, purpose } = input;
   // The conversation: a value has one placeholder in it, and another in everybody else's.
-  const scope = JSON.stringify([caller.org, caller.user || caller.id, purpose.session]);
+  const scope = JSON.stringify([caller.org, decision.acting_for || caller.user || caller.id, purpose.session]);
   const vault = openVault(scope, (id) => isTyped(call, id));
   const masks = replacements(findings, (value, { entity }) => {
     const rule = rules.get(entity);

@@ -2,7 +2,12 @@ import { GatewayError } from '../errors.ts';
 import type { Input } from '../types.gen.ts';
 
 // Bounds as in schemas/input.json; a test compares them.
-const LONGEST = { 'x-aegis-workflow': 64, 'x-aegis-use-case': 64, 'x-aegis-session': 128 } as const;
+const LONGEST = {
+  'x-aegis-workflow': 64,
+  'x-aegis-use-case': 64,
+  'x-aegis-session': 128,
+  'x-aegis-user': 128,
+} as const;
 const MOST_TAGS = 16;
 const LONGEST_TAG_VALUE = 128;
 const TAG_NAME = /^[A-Za-z0-9][\w.-]{0,63}$/;
@@ -19,6 +24,9 @@ export const readPurpose = (headers: ReadonlyMap<string, string>): Input['purpos
     tags: tags === undefined ? NO_TAGS : parseTags(tags),
   };
 };
+
+/** For whom the application says it calls, '' when it does not. Throws GatewayError `invalid_header`. */
+export const readEndUser = (headers: ReadonlyMap<string, string>): string => text(headers, 'x-aegis-user');
 
 const bad = (name: string, why: string): GatewayError =>
   new GatewayError('invalid_header', `The header ${name} ${why}.`, { param: name });

@@ -5,7 +5,7 @@ import type { Input } from '../types.gen.ts';
 import { addressOf } from './address.ts';
 import { checkHost, collectHeaders, credentialOf } from './header-lines.ts';
 import type { Ids } from './ids.ts';
-import { readPurpose } from './purpose.ts';
+import { readEndUser, readPurpose } from './purpose.ts';
 import type { Route } from './routes.ts';
 import { findRoute } from './target.ts';
 
@@ -32,6 +32,8 @@ export interface Head extends Ids {
   /** Allow-listed headers that go on to the upstream. */
   readonly upstreamHeaders: Readonly<Record<string, string>>;
   readonly purpose: Input['purpose'];
+  /** For whom the application says it calls; '' when it does not. */
+  readonly endUser: string;
 }
 
 /** What `receive` reads of a request. */
@@ -83,6 +85,7 @@ export const receive = (req: RequestHead, ids: Ids): Head => {
     headers: facts,
     upstreamHeaders,
     purpose: readPurpose(headers),
+    endUser: readEndUser(headers),
   };
 };
 

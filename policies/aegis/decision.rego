@@ -3,6 +3,7 @@
 # description: The frame. It composes what the rules say into one decision document, and allows only what every rule grants.
 package aegis
 
+import data.aegis.caller
 import data.rules
 
 # METADATA
@@ -17,6 +18,7 @@ decision := {
 	"rate": rate,
 	"budgets": budgets,
 	"audit": audit,
+	"acting_for": acting_for,
 	"cache": null,
 	"rules": ids,
 }
@@ -104,6 +106,10 @@ rate := rules.limits.rate
 default budgets := []
 
 budgets := rules.budgets.budgets if allow
+
+default acting_for := null
+
+acting_for := caller.acting_for if allow
 
 default audit := {"content": "none", "retention_days": 30}
 

@@ -5,7 +5,7 @@ import data.aegis.testing
 
 fields := {
 	"allow", "deny", "route", "parameters", "tools", "redact",
-	"rate", "budgets", "audit", "cache", "rules",
+	"rate", "budgets", "audit", "acting_for", "cache", "rules",
 }
 
 test_a_decision_has_every_field if {
@@ -78,7 +78,7 @@ test_without_a_fact_that_the_rules_read_the_request_is_refused if {
 		"request/max_output_tokens", "caller/id", "caller/org", "caller/team", "caller/user", "caller/roles",
 		"caller/workflows", "purpose/workflow", "purpose/tags", "content/pii", "content/secrets",
 		"content/uninspected", "content/modalities", "content/tokens_estimate", "content/complexity",
-		"content/signals", "upstreams",
+		"content/signals", "upstreams", "request/end_user", "request/end_user/name", "request/end_user/source",
 	] {
 		decision := aegis.decision with input as json.remove(testing.student, [path])
 		[path, decision.allow] == [path, false]

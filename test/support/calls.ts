@@ -26,8 +26,14 @@ export const HEAD: DescribedHead = {
   sourceIp: '192.0.2.1',
   headers: {},
   purpose: { workflow: '', use_case: '', session: '', tags: {} },
+  endUser: '',
 };
-export const FACTS: Facts = { now: () => 1_790_000_000_000, upstreams: () => ({}), spend: () => [] };
+export const FACTS: Facts = {
+  now: () => 1_790_000_000_000,
+  upstreams: () => ({}),
+  spend: () => [],
+  pseudonym: (_org, name) => `hash:${name.length}`,
+};
 
 /** The raw header list of a POST with a JSON body. */
 export const rawHeaders = (more: Record<string, string> = {}): string[] =>

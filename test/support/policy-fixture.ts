@@ -122,6 +122,7 @@ export const input = (
     response_format: null,
     source_ip: '192.0.2.1',
     headers: {},
+    end_user: { name: '', source: 'none' },
     ...change.request,
   },
   caller: {

@@ -18,6 +18,7 @@ export const student: Input = {
     response_format: null,
     source_ip: '127.0.0.1',
     headers: { 'user-agent': 'OpenAI/JS 7.1.0' },
+    end_user: { name: '', source: 'none' },
   },
   caller: {
     kind: 'key',

@@ -10,7 +10,32 @@ team := organization.teams[input.caller.team]
 # Whose limits and budgets they are. They carry the organisation: two may have a team of one name.
 team_subject := concat("/", [input.caller.org, input.caller.team])
 
-user_subject := concat("/", [input.caller.org, input.caller.user])
+user_subject := concat("/", [input.caller.org, user])
+
+# For whom the call is made: the end user that it names where a role may act for users, else the credential's own. A name
+# that comes from anybody else is passed on to the provider and counts for nothing here.
+user := input.request.end_user.name if acting
+
+user := input.caller.user if not acting
+
+# What a decision says of it: null when the caller acts for itself.
+default acting_for := null
+
+acting_for := user if acting
+
+default acting := false
+
+acting if {
+	acts_for_users
+	input.request.end_user.name != ""
+}
+
+default acts_for_users := false
+
+acts_for_users if {
+	some role in roles
+	role.act_for_users == true
+}
 
 # The known roles of the caller. An unknown one grants nothing.
 roles := [role | some name in input.caller.roles; role := data.roles[name]]

@@ -9,6 +9,7 @@ student := {
 		"id": "req_1", "time": "2026-11-24T09:00:00.000Z", "endpoint": "chat.completions", "dialect": "openai",
 		"model": "auto", "stream": false, "max_output_tokens": null, "temperature": null, "tools": [],
 		"response_format": null, "source_ip": "192.0.2.7", "headers": {},
+		"end_user": {"name": "", "source": "none"},
 	},
 	"caller": {
 		"kind": "key", "id": "key_1", "org": "demo-university", "team": "cs101", "user": "sam", "roles": ["student"],

@@ -12,6 +12,7 @@ granted if {
 	team_granted
 	endpoint_granted
 	workflow_granted
+	end_user_granted
 	is_object(input.purpose.tags)
 	is_string(input.caller.id)
 }
@@ -34,6 +35,33 @@ workflow_granted if input.request.endpoint == "models"
 workflow_granted if {
 	caller.workflow_role
 	caller.workflow_in_credential
+}
+
+# A body may say what it likes: without the role it counts for nothing. Who sends the header means it.
+end_user_granted if {
+	is_string(input.request.end_user.name)
+	input.request.end_user.source in {"none", "body"}
+}
+
+end_user_granted if {
+	is_string(input.request.end_user.name)
+	input.request.end_user.source == "header"
+	caller.acts_for_users
+}
+
+# METADATA
+# title: Acting for users not allowed
+# description: The request says in x-aegis-user for whom it is made, and no role of the caller may act for users (act_for_users in policies/roles/data.yaml).
+# custom:
+#   code: acting_not_allowed
+deny contains {
+	"rule": "access.acting_not_allowed",
+	"code": "acting_not_allowed",
+	"message": "The caller's roles may not act for other users.",
+	"hint": "Leave out x-aegis-user, or ask for a key with a role that may act for users.",
+} if {
+	input.request.end_user.source == "header"
+	not caller.acts_for_users
 }
 
 # METADATA

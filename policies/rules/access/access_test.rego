@@ -187,8 +187,58 @@ test_embeddings_and_completions_are_for_research_and_services if {
 	}
 }
 
-test_every_role_has_the_operations_of_a_chat_model if {
-	every role in object.keys(data.roles) {
+# --- End users
+
+named(source, name) := {"request": {"end_user": {"name": name, "source": source}}}
+
+service(changes) := object.union(
+	testing.request({"caller": {"team": "lms", "user": "", "roles": ["service"]}, "purpose": {"workflow": "assistant"}}),
+	changes,
+)
+
+test_a_service_acts_for_the_user_it_names if {
+	every source in ["header", "body"] {
+		decision := aegis.decision with input as service(named(source, "zoe"))
+		decision.allow
+		decision.acting_for == "zoe"
+		[limit.subject | some limit in decision.rate.limits; limit.scope == "user"] == ["demo-university/zoe"]
+		[[budget.subject, budget.micro_usd] | some budget in decision.budgets; budget.scope == "user"] == [["demo-university/zoe", 5000000]]
+	}
+}
+
+test_a_service_that_names_nobody_acts_for_itself if {
+	decision := aegis.decision with input as service({})
+	decision.allow
+	decision.acting_for == null
+	[limit | some limit in decision.rate.limits; limit.scope == "user"] == []
+}
+
+test_a_user_in_the_body_counts_for_nothing_without_the_role if {
+	one := aegis.decision with input as testing.student
+	two := aegis.decision with input as testing.request(named("body", "zoe"))
+	one == two
+	two.acting_for == null
+}
+
+test_the_header_without_the_role_is_refused if {
+	refused_with(named("header", "zoe"), "access.acting_not_allowed")
+	decision := aegis.decision with input as testing.request(named("header", "sam"))
+	testing.refusals(decision) == {"access.acting_not_allowed"}
+	decision.acting_for == null
+}
+
+test_who_acts_for_others_is_not_its_own_user if {
+	decision := aegis.decision with input as service(object.union({"caller": {"user": "lms-1"}}, named("body", "zoe")))
+	[limit.subject | some limit in decision.rate.limits; limit.scope == "user"] == ["demo-university/zoe"]
+}
+
+test_a_source_that_nobody_knows_is_refused if {
+	not access.granted with input as testing.request(named("cookie", "zoe"))
+	not access.granted with input as service(named("cookie", "zoe"))
+}
+
+test_every_role_but_the_platforms_has_the_operations_of_a_chat_model if {
+	every role in object.keys(data.roles) - {"platform-admin"} {
 		every endpoint in ["chat.completions", "responses", "messages", "messages.count_tokens", "models"] {
 			data.roles[role].endpoints[endpoint]
 		}

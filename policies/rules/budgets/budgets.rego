@@ -42,14 +42,14 @@ team := [] if input.caller.team == ""
 # custom:
 #   code: user_day
 user := [budget("user", caller.user_subject, "day", max(daily))] if {
-	input.caller.user != ""
+	caller.user != ""
 	bound
 }
 
-user := [] if input.caller.user == ""
+user := [] if caller.user == ""
 
 user := [] if {
-	is_string(input.caller.user)
+	is_string(caller.user)
 	not bound
 }
 

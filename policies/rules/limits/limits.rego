@@ -30,9 +30,9 @@ team := [] if input.caller.team == ""
 
 team := [limit("team", caller.team_subject, limits.team)] if input.caller.team != ""
 
-user := [] if input.caller.user == ""
+user := [] if caller.user == ""
 
-user := [limit("user", caller.user_subject, limits.user)] if input.caller.user != ""
+user := [limit("user", caller.user_subject, limits.user)] if caller.user != ""
 
 limit(scope, subject, figures) := {
 	"scope": scope,

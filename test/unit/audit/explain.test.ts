@@ -21,6 +21,7 @@ const INPUT: Input = {
     response_format: null,
     source_ip: '10.0.0.1',
     headers: {},
+    end_user: { name: '', source: 'none' },
   },
   caller: {
     kind: 'key',
