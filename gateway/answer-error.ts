@@ -67,10 +67,10 @@ export const relayedErrorBody = (
 export const toGatewayError = (thrown: unknown, gw: Gateway, x: Exchange): GatewayError => {
   if (isGatewayError(thrown)) {
     if (thrown.status >= 500)
-      gw.log.warn({ request_id: x.ids.requestId, code: thrown.code, cause: causeOf(thrown) }, thrown.message);
+      gw.log.warn({ ...x.names, code: thrown.code, cause: causeOf(thrown) }, thrown.message);
     return thrown;
   }
-  gw.log.error({ request_id: x.ids.requestId, err: causeOf(thrown) }, 'unexpected error');
+  gw.log.error({ ...x.names, err: causeOf(thrown) }, 'unexpected error');
   return new GatewayError('internal_error', 'The gateway failed.', { cause: thrown });
 };
 
@@ -119,6 +119,7 @@ const endingOf = (gw: Gateway, x: Exchange, error: GatewayError): Ending => {
     outcome,
     status: outcome === 'aborted' ? 499 : error.status,
     error: error.detail.policyCode ?? error.code,
+    ...(error.detail.limit ? { limit: error.detail.limit } : {}),
   };
 };
 

@@ -25,7 +25,8 @@ export const createApp = (gw: Gateway, open: Set<Exchange>): Koa => {
   const app = new Koa();
   app.use(async (ctx, next) => {
     const { req, res } = ctx;
-    const x = new Exchange(newIds(), req.socket.remoteAddress ?? '');
+    const x = new Exchange(newIds(), req.socket.remoteAddress ?? '', gw.telemetry.trace(req.rawHeaders));
+    x.method = req.method ?? '';
     ctx.state.exchange = x;
     // The stages write to the response themselves: Koa's own way of streaming costs three times as much.
     ctx.respond = false;

@@ -1,4 +1,5 @@
 import type { AuditContent } from './audit/audit-log.ts';
+import { ERRORS } from './errors.ts';
 import type { Exchange } from './exchange.ts';
 import type { Gateway } from './gateway.ts';
 import { type Ending, FREE, outcomeOf } from './outcome.ts';
@@ -17,9 +18,26 @@ export const conclude = async (gw: Gateway, x: Exchange, ending: Ending, content
   if (permit) {
     gw.limiter.settle(permit.id, { tokens: totalTokens(ending.usage), microUsd: ending.cost.micro_usd }, Date.now());
   }
-  if (!caller && !gw.strangers.record(x.address)) return;
-  await gw.audit.append(outcomeOf(x, ending), described ? content : undefined);
+  let told = ending;
+  try {
+    if (caller || gw.strangers.record(x.address)) {
+      await gw.audit.append(outcomeOf(x, ending), described ? content : undefined);
+    } else gw.telemetry.count('aegis.audit.suppressed', {});
+  } catch (error) {
+    told = unrecorded(ending);
+    throw error;
+  } finally {
+    gw.telemetry.finished(x, told);
+  }
 };
+
+/** The ending of an exchange whose outcome could not be recorded; what a stream has sent stays sent. */
+const unrecorded = (ending: Ending): Ending => ({
+  ...ending,
+  outcome: 'failed',
+  status: ERRORS.audit_unavailable.status,
+  error: 'audit_unavailable',
+});
 
 const UNBILLED: Account = { usage: null, cost: FREE };
 
@@ -34,7 +52,7 @@ export const accountOf = (gw: Gateway, x: Exchange, evidence: Evidence | null): 
     if (call && !protocolOf(call.endpoint).isBilled) return UNBILLED;
     return account(x, gw.prices(x.policy), evidence);
   } catch (error) {
-    gw.log.error({ request_id: x.ids.requestId, cause: String(error) }, 'what a request used cannot be counted');
+    gw.log.error({ ...x.names, cause: String(error) }, 'what a request used cannot be counted');
     return { usage: null, cost: { micro_usd: x.reservedMicroUsd, price_version: x.policy?.ref.revision ?? null } };
   }
 };

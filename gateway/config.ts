@@ -19,6 +19,18 @@ export interface Settings {
 export type UpstreamSettings = Config['upstreams'][number];
 
 export interface Address {
+  readonly telemetry: {
+    /** Null where nothing is sent. */
+    readonly otlpEndpoint: string | null;
+    readonly headers: Readonly<Record<string, string>>;
+    readonly tracesSampleRatio: number;
+    readonly metricsIntervalMs: number;
+  };
+  readonly identity: {
+    readonly jwt: readonly IssuerSettings[];
+    /** How long keys that cannot be looked at again are believed. */
+    readonly maxStaleMs: number;
+  };
   readonly host: string;
   readonly port: number;
 }
@@ -128,6 +140,12 @@ const settings = (
       depth: config.limits.depth as number,
       responseBytes: config.limits.response_bytes as number,
     },
+  findings.push(
+    ...issuerFindings(config.identity.jwt ?? []).map(({ path, why }) => `${at(path)} ${path.join('.')} ${why}`),
+  );
+  if (config.telemetry.headers && !config.telemetry.otlp_endpoint) {
+    findings.push(`${at(['telemetry', 'headers'])} telemetry.headers without an otlp_endpoint go nowhere`);
+  }
     upstreams: config.upstreams,
     bundles: {
       source: resolve(folder, config.bundles.source as string),
@@ -146,6 +164,16 @@ const locate = (document: Document, error: ErrorObject): number | undefined => {
     .split('/')
     .slice(1)
     .map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'));
+    telemetry: {
+      otlpEndpoint: config.telemetry.otlp_endpoint ?? null,
+      headers: config.telemetry.headers ?? {},
+      tracesSampleRatio: config.telemetry.traces_sample_ratio as number,
+      metricsIntervalMs: (config.telemetry.metrics_interval_s as number) * 1000,
+    },
+    identity: {
+      jwt: config.identity.jwt as IssuerSettings[],
+      maxStaleMs: (config.identity.max_stale_s as number) * 1000,
+    },
   const unknown = error.params.additionalProperty as string | undefined;
   if (unknown !== undefined) {
     const parent = path.length === 0 ? document.contents : document.getIn(path, true);

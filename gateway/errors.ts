@@ -52,6 +52,8 @@ export interface ErrorDetail {
   allow?: string;
   /** What the limits have left, for the x-ratelimit headers of a refusal. */
   states?: readonly LimitState[];
+  /** The limit that refused. */
+  limit?: { readonly kind: LimitState['kind']; readonly scope: LimitState['scope'] };
   cause?: unknown;
 }
 

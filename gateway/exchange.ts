@@ -7,6 +7,7 @@ import type { Described } from './stages/describe.ts';
 import type { Ids } from './stages/ids.ts';
 import type { Masked } from './stages/mask.ts';
 import type { Head } from './stages/receive.ts';
+import { Trace } from './trace.ts';
 import type { Attempt, Decision, Input } from './types.gen.ts';
 
 /** What each stage makes, by the name it is kept under. */
@@ -42,10 +43,15 @@ export class Exchange {
   readonly ids: Ids;
   /** The peer's address. */
   readonly address: string;
+  readonly trace: Trace;
+  /** The HTTP method as sent; empty for what never was a request. */
+  method = '';
   readonly receivedAt: number = Date.now();
   readonly products: Partial<Products> = {};
   readonly attempts: Attempt[] = [];
   readonly stagesUs: Partial<Record<Stage, number>> = {};
+  /** When the first event of a stream was there for the caller, milliseconds since the request came in. */
+  firstEventMs: number | null = null;
   /** The policy that decides this request: taken once, so that one request sees one revision. */
   policy: Policy | undefined;
   /** What the call can cost at most, as it was reserved. */
@@ -65,9 +71,15 @@ export class Exchange {
   readonly #started = performance.now();
   #mark = this.#started;
 
-  constructor(ids: Ids, address: string) {
+  constructor(ids: Ids, address: string, trace: Trace = new Trace()) {
     this.ids = ids;
     this.address = address;
+    this.trace = trace;
+  }
+
+  /** The names under which a log line tells of this request. */
+  get names(): { readonly request_id: string; readonly trace_id: string } {
+    return { request_id: this.ids.requestId, trace_id: this.trace.traceId };
   }
 
   /** Keeps a stage's product and its time, and gives the product back. */

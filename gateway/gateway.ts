@@ -9,6 +9,7 @@ import type { Facts } from './stages/describe.ts';
 import type { KeyStore } from './store/key-store.ts';
 import type { Strangers } from './strangers.ts';
 import type { Upstream } from './upstream/upstream.ts';
+import type { Telemetry } from './telemetry/telemetry.ts';
 
 /** Everything a request needs, behind interfaces. `wire.ts` alone knows what stands behind them. */
 export interface Gateway {
@@ -26,5 +27,6 @@ export interface Gateway {
   readonly strangers: Strangers;
   readonly log: Logger;
   /** Whether the gateway is stopping: each answer then closes its connection. */
+  readonly telemetry: Telemetry;
   readonly isDraining: () => boolean;
 }

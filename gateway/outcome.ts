@@ -9,6 +9,8 @@ export interface Ending {
   readonly error: string | null;
   readonly usage: Usage | null;
   readonly cost: Cost;
+  /** The limit that refused it. */
+  readonly limit?: { readonly kind: string; readonly scope: string };
 }
 
 /** Nothing was used and nothing is charged. */

@@ -840,6 +840,29 @@ export interface Config {
    * Least level of log lines.
    */
   log_level?: 'debug' | 'info' | 'warn' | 'error' | 'silent';
+  /**
+   * Where metrics and traces are sent beside /metrics of the control plane, which is always there.
+   */
+  telemetry?: {
+    /**
+     * Base URL of an OpenTelemetry collector that speaks OTLP over HTTP: /v1/metrics and /v1/traces are added. Without one nothing is sent.
+     */
+    otlp_endpoint?: string;
+    /**
+     * Headers of each export, such as a token of the collector.
+     */
+    headers?: {
+      [k: string]: string;
+    };
+    /**
+     * Share of the requests that are traced. A caller's own trace is traced when the caller records it. 0 turns traces off.
+     */
+    traces_sample_ratio?: number;
+    /**
+     * How often metrics are sent.
+     */
+    metrics_interval_s?: number;
+  };
 }
 
 /**

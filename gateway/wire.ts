@@ -16,7 +16,8 @@ import { proveLimiter } from './limit/prove.ts';
 import { isLoopback } from './loopback.ts';
 import { FREE, unknownOutcome } from './outcome.ts';
 import { trustsDemoKey } from './policy/demo-key.ts';
-import type { Policy } from './policy/policy.ts';
+import { GATEWAY_VERSION } from './policy/activate.ts';
+import type { Policy, PolicySource } from './policy/policy.ts';
 import { readPublicKeys } from './policy/signature.ts';
 import { openPolicySource } from './policy/source.ts';
 import { createPriceTable, type PriceTable } from './prices.ts';
@@ -35,14 +36,20 @@ import { spentSince } from './store/spend-history.ts';
 import { openStrangers } from './strangers.ts';
 import type { AuditEvent, Input } from './types.gen.ts';
 import { openUpstreams } from './upstream/upstreams.ts';
+import { openTelemetry } from './telemetry/open-telemetry.ts';
+import { timedAudit } from './timed-audit.ts';
 
 const NOTHING: ReadonlySet<Exchange> = new Set();
+import { watchGateway } from './watch-gateway.ts';
 
 /** How long requests under way may take after a stop was asked for: the whole stop fits the 30 s that Kubernetes gives. */
 const GRACE_MS = 25_000;
 
 /** A gateway that serves. */
 export interface Running {
+/** A key that was revoked must be dead within 5 s: a table older than that is worth an alarm. */
+const KEYS_STALE_MS = 5_000;
+
   readonly url: string;
   readonly adminUrl: string;
   readonly gateway: Gateway;
@@ -98,12 +105,26 @@ const open = async (
     ]);
   }
 
-  const audit = await openAuditLog({
+  let serving: PolicySource | undefined;
+  const { otlpEndpoint, ...otlp } = settings.telemetry;
+  const telemetry = openTelemetry({
+    upstreams: new Map(settings.upstreams.map(({ name, kind }) => [name, kind])),
+    policyData: () => serving?.current?.data,
+    version: GATEWAY_VERSION,
+    otlp: otlpEndpoint === null ? null : { ...otlp, endpoint: otlpEndpoint },
+    tracesSampleRatio: otlp.tracesSampleRatio,
+    onWarning: (message, detail) => log.warn(detail, message),
+  });
+  // Closes last of all: it has the ends of all requests to send.
+  closers.push(() => telemetry.close());
+
+  const recovered = await openAuditLog({
     home,
     checkpointMs: settings.checkpointMs,
     onWarning: (message, cause) => log.warn({ cause: String(cause) }, message),
   });
-  closers.push(() => audit.close());
+  closers.push(() => recovered.close());
+  const audit = timedAudit(recovered, telemetry);
   const record = (event: string, detail: AuditEvent['detail'], level: 'info' | 'warn' = 'info'): void => {
     log[level]({ event, ...detail }, event);
     audit.append({ kind: 'event', time: new Date().toISOString(), event, detail }).catch((error: unknown) => {
@@ -111,7 +132,8 @@ const open = async (
     });
   };
   // Each intent gets exactly one outcome, also those whose gateway died.
-  await Promise.all(audit.openIntents.map((intent) => audit.append(unknownOutcome(intent))));
+  await Promise.all(recovered.openIntents.map((intent) => audit.append(unknownOutcome(intent))));
+  telemetry.count('aegis.requests', { outcome: 'unknown' }, recovered.openIntents.length);
 
   const database = await openDatabase(home);
   closers.push(() => database.close());
@@ -138,12 +160,18 @@ const open = async (
     publicKeys,
     home,
     pollS: settings.bundles.pollMs / 1000,
-    onEvent: ({ event, detail }) => record(event, detail, event === 'bundle_activated' ? 'info' : 'warn'),
+    onEvent: ({ event, detail }) => {
+      record(event, detail, event === 'bundle_activated' ? 'info' : 'warn');
+      if (event === 'bundle_schema_differs') return;
+      const result = event === 'bundle_refused' ? 'refused' : 'activated';
+      telemetry.count('aegis.bundle.activations', { result });
+    },
   });
   closers.push(() => policies.close());
 
   const upstreams = await openUpstreams(settings.upstreams, log);
   closers.push(async () => {
+  serving = policies;
     for (const upstream of upstreams.values()) await upstream.close();
   });
   const strangers = openStrangers(audit, (error) => log.error({ cause: String(error) }, 'the audit failed'));
@@ -167,18 +195,28 @@ const open = async (
   };
 
   const exchanges = new Set<Exchange>();
+    telemetry,
   const app = createApp(gateway, exchanges);
   // Koa tells of sockets that callers closed; the exchange's outcome has it already.
   app.on('error', (error: unknown) => log.debug({ cause: String(error) }, 'connection'));
   // The control plane closes last: it says that the gateway is stopping while requests end.
   const control = await listen(
+  watchGateway(telemetry, gateway, {
+    openRequests: () => exchanges.size,
+    problems: () => problemsOf(gateway, isDraining),
+    keysFreshMs: () => keys.freshMs,
+    keysStaleMs: KEYS_STALE_MS,
+    isBundleRefused: () => policies.isRefusing,
+    isLimiterDegraded: () => false,
+  });
     createControlPlane(
       () => ({
         problems: problemsOf(gateway, isDraining),
         policy: policies.current ? { ...policies.current.ref } : null,
         upstreams: gateway.facts.upstreams(),
       }),
-      createAdminApi(gateway),
+      telemetry.prometheus,
+      createAdminApi(gateway, { keys: createKeyRegistry(database.db, pepper, () => keys.refresh()) }),
     ),
     settings.adminListen,
   );

@@ -9,24 +9,31 @@ export interface Health {
   readonly upstreams: Readonly<Record<string, unknown>>;
 }
 
+/** The content type of Prometheus' text format. */
+const METRICS_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
+
 /**
- * The control plane's listener: `/healthz` (the process lives) and `/readyz` (it may be sent requests), open to whoever
- * reaches it, and `/admin/v1/…`, which the policy guards.
+ * The control plane's listener: `/healthz` (the process lives), `/readyz` (it may be sent requests) and `/metrics`, open
+ * to whoever reaches it, and `/admin/v1/…`, which the policy guards.
  */
 export const createControlPlane =
-  (health: () => Health, admin: (req: IncomingMessage, res: ServerResponse) => Promise<void>) =>
+  (health: () => Health, metrics: () => string, admin: (req: IncomingMessage, res: ServerResponse) => Promise<void>) =>
   (req: IncomingMessage, res: ServerResponse): void => {
     if (req.url?.startsWith('/admin/')) {
       void admin(req, res);
       return;
     }
-    const [status, body] = reply(req, health);
-    const text = `${JSON.stringify(body)}\n`;
-    res.writeHead(status, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) });
+    const [status, body] = reply(req, health, metrics);
+    const isMetrics = typeof body === 'string';
+    const text = isMetrics ? body : `${JSON.stringify(body)}\n`;
+    res.writeHead(status, {
+      'content-type': isMetrics ? METRICS_TYPE : 'application/json',
+      'content-length': Buffer.byteLength(text),
+    });
     res.end(text);
   };
 
-const reply = (req: IncomingMessage, health: () => Health): [number, object] => {
+const reply = (req: IncomingMessage, health: () => Health, metrics: () => string): [number, object | string] => {
   const path = req.url?.split('?', 1)[0];
   if (req.method !== 'GET' && req.method !== 'HEAD') return [405, { error: 'only GET' }];
   if (path === '/healthz') return [200, { status: 'ok' }];
@@ -35,5 +42,6 @@ const reply = (req: IncomingMessage, health: () => Health): [number, object] => 
     const isReady = problems.length === 0;
     return [isReady ? 200 : 503, { status: isReady ? 'ready' : 'not ready', problems, ...rest }];
   }
+  if (path === '/metrics') return [200, metrics()];
   return [404, { error: 'not found' }];
 };

@@ -39,6 +39,8 @@ export interface PolicySourceOptions extends EvaluatorOptions {
 export interface FolderSource extends PolicySource {
   /** Looks at the folder and swaps if there is something new and good. Never rejects; returns what serves then. */
   refresh(): Promise<MeteredPolicy | undefined>;
+  /** Whether the last look found something that may not serve, or could not be made. */
+  readonly isRefusing: boolean;
 }
 
 /**
@@ -127,6 +129,9 @@ export const openPolicySource = async (options: PolicySourceOptions): Promise<Fo
   return {
     get current() {
       return current;
+    },
+    get isRefusing() {
+      return told !== undefined;
     },
     refresh,
     close: async () => {

@@ -140,7 +140,8 @@ export const admit = async (
 
 const refused = ({ demand, retryAfterMs, states }: Refusal): GatewayError => {
   const whose = `${demand.scope} ${demand.subject}`;
-  const detail = { states, ...(retryAfterMs === null ? {} : { retryAfterMs }) };
+  const limit = { kind: demand.kind, scope: demand.scope };
+  const detail = { states, limit, ...(retryAfterMs === null ? {} : { retryAfterMs }) };
   switch (demand.kind) {
     case 'spend':
       return new GatewayError(

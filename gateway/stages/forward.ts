@@ -149,11 +149,19 @@ const send = (
   exceptKeys: number,
 ): Incoming => {
   const incoming = new Incoming(candidate);
-  const { wire, upstreamModel: model } = candidate;
-  const flow = candidate.upstream.send({ wire, path, headers, body, model, isRetry, exceptKeys }, incoming);
+  const { wire, upstreamModel: model, upstream } = candidate;
+  const request = { wire, path, headers: tracedHeaders(x, upstream, headers), body, model, isRetry, exceptKeys };
+  const flow = upstream.send(request, incoming);
   x.onAbort = () => flow.abort();
   incoming.flow = flow;
   return incoming;
+};
+
+/** With the trace for an upstream that is the operator's own: nobody else learns who calls together with whom. */
+const tracedHeaders = (x: Exchange, { thirdParty }: Upstream, headers: Outgoing['headers']): Outgoing['headers'] => {
+  if (thirdParty && !x.trace.isSampled) return headers;
+  const traceparent = x.trace.attempt(x.attempts.length, x.durationMs());
+  return thirdParty ? headers : { ...headers, traceparent };
 };
 
 /** Keeps an attempt: `failure` is null when a head has come. */

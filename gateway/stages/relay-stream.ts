@@ -98,7 +98,9 @@ class StreamRelay implements AnswerSink, ContentListener {
         throw new GatewayError('upstream_error', 'The answer of the model provider is too large.');
       }
       const events = this.#splitter.push(chunk);
-      if (events.length > 0) this.#relay(events);
+      if (events.length === 0) return;
+      this.#x.firstEventMs ??= this.#x.durationMs();
+      this.#relay(events);
     } catch (error) {
       void this.#break(toGatewayError(error, this.#gw, this.#x));
     }

@@ -13,6 +13,8 @@ const FORWARDED: ReadonlyMap<string, 'any' | 'openai' | 'anthropic'> = new Map([
   ['anthropic-version', 'anthropic'],
   ['anthropic-beta', 'anthropic'],
   ['openai-beta', 'openai'],
+  // Of this gateway's own making, for upstreams of the operator's.
+  ['traceparent', 'any'],
 ]);
 
 const ANTHROPIC_VERSION = '2023-06-01';

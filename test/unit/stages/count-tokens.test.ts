@@ -12,6 +12,7 @@ import { newIds } from '../../../gateway/stages/ids.ts';
 import { estimatePromptTokens } from '../../../gateway/tokens.ts';
 import type { AuditOutcome, Decision } from '../../../gateway/types.gen.ts';
 import { CALLER, FACTS, HEAD } from '../../support/calls.ts';
+import { NO_TELEMETRY } from '../../support/no-telemetry.ts';
 
 const TEXT = 'How long is the river?';
 const detector = createDetector();
@@ -25,6 +26,7 @@ const count = async (append: (record: AuditOutcome) => Promise<void>) => {
   const gw = {
     audit: { append },
     limiter: { settle: (...args: unknown[]) => void settled.push(args.slice(0, 2)) },
+    telemetry: NO_TELEMETRY,
   } as unknown as Gateway;
   const x = new Exchange(newIds(), '192.0.2.1');
   x.keep('caller', CALLER);

@@ -10,6 +10,7 @@ import { relayStream } from '../../../gateway/stages/relay-stream.ts';
 import type { Decision } from '../../../gateway/types.gen.ts';
 import { chatEvent } from '../../support/answers.ts';
 import { callOf } from '../../support/calls.ts';
+import { NO_TELEMETRY } from '../../support/no-telemetry.ts';
 
 beforeEach(() => {
   jest.useFakeTimers();
@@ -55,6 +56,7 @@ const relay = () => {
     limits: { responseBytes: 10_000_000 },
     audit: { openContent, append },
     strangers: { record: () => true },
+    telemetry: NO_TELEMETRY,
     log,
   } as unknown as Gateway;
   const call = callOf('chat.completions', { model: 'm', stream: true, messages: [{ role: 'user', content: 'Hi' }] });

@@ -1,0 +1,78 @@
+import type { Gateway } from './gateway.ts';
+import type { Telemetry } from './telemetry/telemetry.ts';
+
+/** What else can be read of a gateway, beside its own parts. */
+export interface GatewayReadings {
+  readonly openRequests: () => number;
+  /** Why it is not ready; empty when it is. */
+  readonly problems: () => readonly string[];
+  /** Since when the table of keys is as the store has it, milliseconds since 1970. */
+  readonly keysFreshMs: () => number;
+  /** Age of the table of keys, milliseconds, beyond which it counts as degraded. */
+  readonly keysStaleMs: number;
+  /** Whether the last look at the bundle source found nothing it could serve. */
+  readonly isBundleRefused: () => boolean;
+  /** Whether limits are kept by less than the real store. */
+  readonly isLimiterDegraded: () => boolean;
+}
+
+const STATES = ['up', 'degraded', 'down'] as const;
+const CIRCUITS = ['closed', 'half_open', 'open'] as const;
+
+/** Lets telemetry read the state of a gateway whenever metrics are collected; nothing runs in between. */
+export const watchGateway = (telemetry: Telemetry, gw: Gateway, readings: GatewayReadings): void => {
+  telemetry.watch('aegis.requests.open', () => [{ value: readings.openRequests() }]);
+  telemetry.watch('aegis.ready', () => [{ value: flag(readings.problems().length === 0) }]);
+  const keysAgeMs = (): number => Math.max(0, Date.now() - readings.keysFreshMs());
+  telemetry.watch('aegis.keys.age', () => [{ value: keysAgeMs() / 1000 }]);
+  telemetry.watch('aegis.degraded', () => [
+    { value: flag(!gw.audit.healthy), labels: { part: 'audit' } },
+    { value: flag(!gw.policies.current || readings.isBundleRefused()), labels: { part: 'bundle' } },
+    { value: flag(keysAgeMs() > readings.keysStaleMs), labels: { part: 'keys' } },
+    { value: flag(readings.isLimiterDegraded()), labels: { part: 'limiter' } },
+  ]);
+  telemetry.watch('aegis.bundle.info', () => {
+    const ref = gw.policies.current?.ref;
+    return ref ? [{ value: 1, labels: { revision: ref.revision, digest: ref.digest } }] : [];
+  });
+  watchUpstreams(telemetry, gw.upstreams);
+};
+
+const watchUpstreams = (telemetry: Telemetry, upstreams: Gateway['upstreams']): void => {
+  const statuses = () => [...upstreams.values()].map((upstream) => upstream.status());
+  telemetry.watch('aegis.upstream.state', () =>
+    statuses().flatMap(({ name, state: current }) =>
+      STATES.map((state) => ({ value: flag(state === current), labels: { upstream: name, state } })),
+    ),
+  );
+  telemetry.watch('aegis.upstream.circuit', () =>
+    statuses().flatMap(({ name, circuit }) =>
+      CIRCUITS.map((state) => ({ value: flag(state === circuit), labels: { upstream: name, state } })),
+    ),
+  );
+  telemetry.watch('aegis.upstream.keys', () =>
+    statuses().flatMap(({ name, keys }) =>
+      (['ready', 'resting'] as const).map((state) => ({
+        value: keys.filter((key) => key.state === state).length,
+        labels: { upstream: name, state },
+      })),
+    ),
+  );
+  telemetry.watch('aegis.upstream.error_rate', () =>
+    statuses().map(({ name, error_rate: value }) => ({ value, labels: { upstream: name } })),
+  );
+  telemetry.watch('aegis.upstream.in_flight', () =>
+    statuses().map(({ name, in_flight: value }) => ({ value, labels: { upstream: name } })),
+  );
+  telemetry.watch('aegis.upstream.waiting', () =>
+    statuses().map(({ name, waiting: value }) => ({ value, labels: { upstream: name } })),
+  );
+  telemetry.watch('aegis.upstream.retries.left', () =>
+    statuses().map(({ name, retry_budget: { left: value } }) => ({ value, labels: { upstream: name } })),
+  );
+  telemetry.watch('aegis.upstream.fresh_retries', () =>
+    statuses().map(({ name, fresh_retries: value }) => ({ value, labels: { upstream: name } })),
+  );
+};
+
+const flag = (is: boolean): 0 | 1 => (is ? 1 : 0);
