@@ -1,4 +1,5 @@
 import { anthropicToolName, mcpServerName } from './anthropic-messages-tools.ts';
+import { append } from './append.ts';
 import { isObject } from './fields.ts';
 import { withoutOwnReasoning } from './own-reasoning.ts';
 import type { Call, Edits, Splice } from './protocol.ts';
@@ -11,7 +12,7 @@ export const editAnthropicMessages = (call: Call, edits: Edits): Splice[] => {
   const set = (name: string, text: string): void => void splices.push(setMember(call, name, text));
   if (edits.model !== undefined) set('model', JSON.stringify(edits.model));
   if (edits.maxOutputTokens !== undefined) set('max_tokens', String(edits.maxOutputTokens));
-  if (edits.kind !== undefined) splices.push(...withoutOwnReasoning(call));
+  if (edits.kind !== undefined) append(splices, withoutOwnReasoning(call));
   if (edits.removeTools && edits.removeTools.length > 0)
     splices.push(...toolRemovals(call, new Set(edits.removeTools)));
   return splices;

@@ -1,3 +1,4 @@
+import { append } from './append.ts';
 import { isObject, type Json } from './fields.ts';
 import { scanJson } from './json-scan.ts';
 import { mistralEdits } from './openai-chat-mistral.ts';
@@ -12,7 +13,7 @@ export const editOpenaiChat = (call: Call, edits: Edits): Splice[] => {
   const removed = new Set(edits.removeTools);
   const splices: Splice[] = [];
   if (edits.model !== undefined) splices.push(setMember(call, 'model', JSON.stringify(edits.model)));
-  if (edits.kind !== undefined) splices.push(...withoutOwnReasoning(call));
+  if (edits.kind !== undefined) append(splices, withoutOwnReasoning(call));
   if (edits.kind === 'mistral') {
     const own = mistralEdits(call, edits.maxOutputTokens);
     return [...splices, ...own.splices, ...toolRemovals(call, removed, own.gone)];

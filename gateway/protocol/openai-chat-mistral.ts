@@ -1,3 +1,4 @@
+import { append } from './append.ts';
 import { isObject, type Json } from './fields.ts';
 import { added, elementsOf, memberOf, type Nested, nestedAt, renamed, replaced } from './json-nested.ts';
 import { notThere } from './mistral-error.ts';
@@ -59,7 +60,7 @@ export const mistralEdits = (call: Call, cap: number | undefined): MistralEdits 
   else if (body.service_tier === 'flex') throw notThere('service_tier');
   if (isObject(body.prediction) && Array.isArray(body.prediction.content)) throw notThere('prediction.content');
   toolEdits(whole, body, splices);
-  splices.push(...mistralMessageEdits(whole, body.messages as unknown[]));
+  append(splices, mistralMessageEdits(whole, body.messages as unknown[]));
   return { splices, gone };
 };
 

@@ -1,3 +1,4 @@
+import { append } from './append.ts';
 import { isObject, type Json } from './fields.ts';
 import { elementRanges, type Range, removals } from './json-ranges.ts';
 import { scanJson } from './json-scan.ts';
@@ -13,7 +14,7 @@ export const editOpenaiResponses = (call: Call, edits: Edits): Splice[] => {
   const set = (name: string, text: string): void => void splices.push(setMember(call, name, text));
   if (edits.model !== undefined) set('model', JSON.stringify(edits.model));
   if (edits.maxOutputTokens !== undefined) set('max_output_tokens', String(edits.maxOutputTokens));
-  if (edits.kind !== undefined) splices.push(...withoutOwnReasoning(call));
+  if (edits.kind !== undefined) append(splices, withoutOwnReasoning(call));
   if (edits.removeTools && edits.removeTools.length > 0)
     splices.push(...toolRemovals(call, new Set(edits.removeTools)));
   return splices;
@@ -33,7 +34,7 @@ const toolRemovals = (call: Call, removed: ReadonlySet<string>): Splice[] => {
   if (input && Array.isArray(body.input) && body.input.some(isToolItem)) {
     const ranges = elementRanges(raw, scan, input);
     body.input.forEach((item: unknown, index: number) => {
-      if (isToolItem(item)) splices.push(...heldRemovals(call, ranges[index]!, item, removed));
+      if (isToolItem(item)) append(splices, heldRemovals(call, ranges[index]!, item, removed));
     });
   }
   const { offered, left } = namesOf(body, removed);

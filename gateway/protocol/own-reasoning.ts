@@ -1,3 +1,4 @@
+import { append } from './append.ts';
 import { isObject, type Json } from './fields.ts';
 import { elementsOf, type Nested, nestedAt } from './json-nested.ts';
 import { removals } from './json-ranges.ts';
@@ -29,7 +30,7 @@ export const withoutOwnReasoning = (call: Call): Splice[] => {
     const parts: unknown = isObject(message) ? message[inner] : undefined;
     if (!Array.isArray(parts) || !parts.some(isOwn)) continue;
     ranges ??= elementsOf(body, list);
-    splices.push(...without(nestedAt(body, ranges[index]!), inner, parts, isOwn));
+    append(splices, without(nestedAt(body, ranges[index]!), inner, parts, isOwn));
   }
   return splices;
 };

@@ -15,7 +15,8 @@ export const functionKey = (name: string): string => FUNCTION_KEY + name;
 export class Calls {
   /** Calls without a result yet: the caller's id and ours. */
   readonly #open = new Map<string, string>();
-  readonly #ids = new Set<string>();
+  /** Ids that are taken, and how many calls have been given each. */
+  readonly #ids = new Map<string, number>();
 
   /** The ids of calls that have no result yet, in the caller's words. */
   get unanswered(): string[] {
@@ -53,8 +54,11 @@ export class Calls {
     if (this.#open.has(key)) throw cannotSay(param, 'two calls of one message have the same id');
     const plain = key.replace(/[^A-Za-z0-9_-]/g, '_') || '_';
     let id = plain;
-    for (let count = 2; this.#ids.has(id); count++) id = `${plain}_${count}`;
-    this.#ids.add(id);
+    // Goes on where it left off: a long conversation may say the same id in every message.
+    let count = this.#ids.get(plain) ?? 0;
+    while (this.#ids.has(id)) id = `${plain}_${++count}`;
+    this.#ids.set(id, 1);
+    this.#ids.set(plain, Math.max(count, 1));
     this.#open.set(key, id);
     return { type: 'tool_use', id, name, input };
   }

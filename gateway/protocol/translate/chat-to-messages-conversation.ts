@@ -1,4 +1,5 @@
 import { GatewayError } from '../../errors.ts';
+import { append } from '../append.ts';
 import { arrayField, invalidField, isObject, type Json } from '../fields.ts';
 import { Calls, functionKey } from './chat-to-messages-calls.ts';
 import { cannotSay, onlyKnown, stringAt } from './chat-to-messages-fields.ts';
@@ -90,10 +91,10 @@ class Turns implements Conversation {
   #system(message: Json, param: string): void {
     const blocks = marked(blocksOf(message.content, TEXT_ONLY, `${param}.content`), message, param);
     if (this.messages.length === 0 || !this.#takesLaterSystem) {
-      this.system.push(...blocks);
+      append(this.system, blocks);
       return;
     }
-    this.#later.push(...blocks);
+    append(this.#later, blocks);
     this.#laterParam = param;
   }
 
@@ -110,7 +111,7 @@ class Turns implements Conversation {
     if (blocks.length === 0) return;
     if (role === 'assistant') this.#placeLater();
     const last = this.messages.at(-1);
-    if (last?.role === role) last.content.push(...blocks);
+    if (last?.role === role) append(last.content, blocks);
     else this.messages.push({ role, content: [...blocks] });
   }
 
@@ -118,7 +119,7 @@ class Turns implements Conversation {
     const blocks = reasoningBlocks(message.reasoning_details, `${param}.reasoning_details`);
     const texts = blocksOf(message.content, TEXT_AND_REFUSAL, `${param}.content`);
     texts.push(...blocksOf(message.refusal, TEXT_ONLY, `${param}.refusal`));
-    blocks.push(...marked(texts, message, param));
+    append(blocks, marked(texts, message, param));
     const calls = arrayField(message, 'tool_calls', `${param}.tool_calls`);
     for (let index = 0; index < calls.length; index++) {
       blocks.push(this.#calls.toolUse(calls[index], `${param}.tool_calls[${index}]`));

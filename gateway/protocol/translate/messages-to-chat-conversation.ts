@@ -1,4 +1,5 @@
 import { GatewayError } from '../../errors.ts';
+import { append } from '../append.ts';
 import { invalidField, isObject, type Json } from '../fields.ts';
 import { blocksIn, stringAt, systemText, textPart, toolOutput, userParts } from './messages-to-chat-parts.ts';
 import { AssistantTurn } from './messages-to-chat-turn.ts';
@@ -64,10 +65,7 @@ class Conversation {
       const blocks = blocksIn(content, param);
       if (blocks.length === 0) throw invalidField(param, 'a string or an array of blocks that is not empty');
       for (const [block, at] of blocks) {
-        // A loop: so many parts can be that they are too many arguments for a push.
-        for (const part of block.type === 'tool_result' ? this.#result(block, at) : userParts(block, at)) {
-          parts.push(part);
-        }
+        append(parts, block.type === 'tool_result' ? this.#result(block, at) : userParts(block, at));
       }
     }
     if (parts.length > 0) this.#waiting.push({ role: 'user', content: plain(parts) });
@@ -114,7 +112,7 @@ class Conversation {
   }
 
   #flush(): void {
-    for (const message of this.#waiting) this.#said.push(message);
+    append(this.#said, this.#waiting);
     this.#waiting = [];
   }
 }

@@ -1,4 +1,5 @@
 import { GatewayError } from '../../errors.ts';
+import { append } from '../append.ts';
 import type { Json } from '../fields.ts';
 import { contentOf } from './responses-to-chat-content.ts';
 import { addDetails, type KeptReasoning } from './responses-to-chat-reasoning.ts';
@@ -18,7 +19,10 @@ interface Turn {
   readonly reasoning: { readonly field: KeptReasoning['field']; text: string }[];
 }
 
-/** Gathers messages in the order that chat completions want. Throws GatewayError `invalid_field` for calls without outputs, and outputs without calls. */
+/**
+ * Gathers messages in the order that chat completions want. Throws GatewayError `invalid_field` for calls without
+ * outputs, and outputs without calls.
+ */
 export class Conversation {
   readonly #messages: Json[] = [];
   readonly #model: unknown;
@@ -35,7 +39,7 @@ export class Conversation {
   }
 
   system(parts: readonly Json[]): void {
-    if (this.#opening) this.#opening.push(...parts);
+    if (this.#opening) append(this.#opening, parts);
     else this.#push({ role: 'system', content: contentOf(parts) });
   }
 
@@ -45,8 +49,8 @@ export class Conversation {
 
   assistant(texts: readonly Json[], refusals: readonly string[]): void {
     const turn = this.#said();
-    turn.texts.push(...texts);
-    turn.refusals.push(...refusals);
+    append(turn.texts, texts);
+    append(turn.refusals, refusals);
   }
 
   call(id: string, name: string, args: string, param: string): void {
@@ -115,7 +119,8 @@ export class Conversation {
       }
       this.#messages.push({ role: 'tool', tool_call_id: id, content: output.content });
       if (output.attached.length > 0) {
-        attached.push({ type: 'text', text: `The files of the output of tool call ${id}:` }, ...output.attached);
+        attached.push({ type: 'text', text: `The files of the output of tool call ${id}:` });
+        append(attached, output.attached);
       }
     }
     if (attached.length > 0) this.#messages.push({ role: 'user', content: attached });

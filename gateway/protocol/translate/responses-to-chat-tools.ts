@@ -70,9 +70,11 @@ const offerTool = (tool: unknown, param: string, offer: Offer, defer: Defer | nu
       if (tool.defer_loading === true && defer) defer(param);
       else offer(...functionOf(tool, param), param);
       return;
-    case 'namespace':
+    case 'namespace': {
       onlyMembers(tool, NAMESPACE, param);
       nameIn(tool, 'name', param);
+      // Once, with its first tool: a long description said with each would multiply the request.
+      let space = tool;
       for (const [index, inner] of arrayField(tool, 'tools', `${param}.tools`).entries()) {
         const at = `${param}.tools[${index}]`;
         if (!isObject(inner)) throw invalidField(at, 'an object');
@@ -80,9 +82,13 @@ const offerTool = (tool: unknown, param: string, offer: Offer, defer: Defer | nu
           throw unsaid(at, `A tool of type ${JSON.stringify(inner.type)}`);
         }
         if (inner.defer_loading === true && defer) defer(at);
-        else offer(...functionOf(inner, at, tool), at);
+        else {
+          offer(...functionOf(inner, at, space), at);
+          space = { name: tool.name };
+        }
       }
       return;
+    }
     case 'tool_search':
       offer(searchFunction(tool, param), { kind: 'tool_search', name: TOOL_SEARCH }, param);
       return;

@@ -88,6 +88,33 @@ describe('the calls of a conversation', () => {
   });
 });
 
+test('a namespace is described once, so that its tools do not multiply the request', () => {
+  const tools = Array.from({ length: 128 }, (_, index) => ({ type: 'function', name: `f${index}` }));
+  const body = { tools: [{ type: 'namespace', name: 'n', description: 'd'.repeat(100_000), tools }] };
+  expect(JSON.stringify(request(body)).length).toBeLessThan(2 * JSON.stringify(body).length);
+});
+
+test('hundreds of thousands of parts are translated like one', () => {
+  const many = (part: Json): Json[] => Array.from({ length: 150_000 }, () => part);
+  const said = messages([
+    { role: 'system', content: many({ type: 'input_text', text: 's' }) },
+    { role: 'user', content: 'u' },
+    {
+      role: 'assistant',
+      content: [...many({ type: 'output_text', text: 'a' }), ...many({ type: 'refusal', refusal: 'r' })],
+    },
+    call('a'),
+    { ...output('a'), output: many({ type: 'input_image', image_url: 'https://x.test/i.png' }) },
+  ]) as Json[];
+  expect(said.map(({ content }) => (Array.isArray(content) ? content.length : content))).toEqual([
+    150_000,
+    'u',
+    150_000,
+    'The output follows in the next message.',
+    150_001,
+  ]);
+});
+
 describe('what a caller may not send', () => {
   test.each<[Json, string]>([
     [{ input: 5 }, 'input'],
