@@ -1,53 +1,33 @@
-import type Sqlite from 'better-sqlite3';
-import type { Compilable } from 'kysely';
+import type { Transaction } from 'kysely';
+import type { Schema } from './schema.ts';
 
 /** What a column of a bulk row holds. */
 export type Value = string | number | null;
 
-/**
- * Writes many rows of few kinds, at once and inside the transaction that is open. It goes past Kysely, which makes a
- * promise a statement, and takes one row a statement: SQLite then says of each row whether it was new, for less than
- * what RETURNING costs.
- */
-export interface BulkWriter {
-  /**
-   * Runs a statement for each row, with the row's values as its only parameters, and gives the rows that changed
-   * something. The statement is made once for a `name`.
-   */
-  write<Row>(
-    name: string,
-    statement: () => Compilable<unknown>,
-    rows: Iterable<Row>,
-    valuesOf: (row: Row) => readonly Value[],
-  ): Row[];
+/** Where bulk rows go: the columns in the order of their values, and those that tell whether a row is there. */
+export interface BulkTarget {
+  readonly table: keyof Schema;
+  readonly columns: readonly string[];
+  readonly key: readonly string[];
 }
 
-/** A writer over the connection that the transactions use. */
-export const createBulkWriter = (prepare: (sql: string) => Sqlite.Statement<unknown[]>): BulkWriter => {
-  const statements = new Map<string, Sqlite.Statement<unknown[]>>();
-  const statementFor = (name: string, make: () => Compilable<unknown>): Sqlite.Statement<unknown[]> => {
-    let statement = statements.get(name);
-    if (statement === undefined) {
-      statement = prepare(make().compile().sql);
-      statements.set(name, statement);
-    }
-    return statement;
-  };
-  return {
-    write<Row>(
-      name: string,
-      make: () => Compilable<unknown>,
-      rows: Iterable<Row>,
-      valuesOf: (row: Row) => readonly Value[],
-    ): Row[] {
-      const statement = statementFor(name, make);
-      const written: Row[] = [];
-      for (const row of rows) if (statement.run(valuesOf(row)).changes > 0) written.push(row);
-      return written;
-    },
-  };
-};
-
-/** A row whose values are placeholders, for making a statement: one parameter a column, in their order. */
-export const blankRow = <Row>(columns: readonly (keyof Row & string)[]): Row =>
-  Object.fromEntries(columns.map((column) => [column, 0])) as Row;
+/**
+ * Writes many rows of few kinds inside a transaction, cheaper than a statement of Kysely's a row. A target is one object:
+ * what is made of it is kept.
+ */
+export interface BulkWriter {
+  /** Inserts the rows whose key is not there, and gives them: of several with one key the first. */
+  insertNew<Row>(
+    db: Transaction<Schema>,
+    target: BulkTarget,
+    rows: readonly Row[],
+    valuesOf: (row: Row) => readonly Value[],
+  ): Promise<Row[]>;
+  /** Inserts rows; where one with the key is there, every other column is added to it. No two rows may have one key. */
+  addUp<Row>(
+    db: Transaction<Schema>,
+    target: BulkTarget,
+    rows: readonly Row[],
+    valuesOf: (row: Row) => readonly Value[],
+  ): Promise<void>;
+}

@@ -1,83 +1,41 @@
-import { chmodSync, closeSync, mkdirSync, openSync } from 'node:fs';
-import { join } from 'node:path';
-import Sqlite from 'better-sqlite3';
-import { type Compilable, Kysely, SqliteDialect } from 'kysely';
-import { type BulkWriter, createBulkWriter } from './bulk.ts';
-import { migrate } from './migrations.ts';
+import type { Compilable, Kysely } from 'kysely';
+import type { BulkWriter } from './bulk.ts';
+import { openPostgres } from './postgres.ts';
 import type { Schema } from './schema.ts';
-
-/** A writer waits this long for another process's transaction. */
-const BUSY_TIMEOUT_MS = 5_000;
-/** The ledger touches the same pages in batch after batch: it pays to copy them to the database seldom. */
-const CHECKPOINT_PAGES = 4_000;
-/** The roll-ups of thousands of users are more pages than SQLite keeps by default (2 MB). Taken only when used. */
-const CACHE_KIB = 8_192;
-const MAX_PREPARED = 100;
-
-const writers = new WeakMap<Kysely<Schema>, BulkWriter>();
-
-/** The bulk writer of an open store, for use inside a transaction of it. */
-export const bulkWriterOf = (db: Kysely<Schema>): BulkWriter => {
-  const writer = writers.get(db);
-  if (writer === undefined) throw new TypeError('no store that openDatabase opened');
-  return writer;
-};
+import { openSqlite } from './sqlite.ts';
 
 /** The open store. Any number of processes and threads may have the same one open. */
 export interface Database {
   readonly db: Kysely<Schema>;
-  /** Runs a query at once. Only an embedded store can; for what must answer synchronously. */
+  /** `postgres` is shared by several gateways; `sqlite` belongs to one home. */
+  readonly dialect: 'sqlite' | 'postgres';
+  readonly bulk: BulkWriter;
+  /** Runs a query at once, for what must answer synchronously. Only an embedded store can: TypeError on Postgres. */
   querySync<Row>(query: Compilable<Row>): Row[];
   close(): Promise<void>;
 }
 
+/** How a store is opened. */
+export interface DatabaseOptions {
+  /** How long one query of a Postgres may take before its connection is given up. Default 10 s. */
+  readonly queryTimeoutMs?: number;
+}
+
 /**
- * Opens `<home>/aegis.db` (SQLite, WAL, every commit synced), makes it with mode 0600 when it is new, and brings its
- * tables up to date. Throws when the folder cannot be written or the database is newer than this gateway.
+ * Opens the store and brings its tables up to date: the Postgres of a postgres:// URL, or, without one, the embedded
+ * database in `home`. Throws when it cannot be reached or written, or is newer than this gateway.
  */
-export const openDatabase = async (home: string): Promise<Database> => {
-  mkdirSync(home, { recursive: true, mode: 0o700 });
-  const file = join(home, 'aegis.db');
-  closeSync(openSync(file, 'a', 0o600)); // SQLite gives its -wal and -shm files the mode of the database.
-  chmodSync(file, 0o600);
-  const sqlite = new Sqlite(file, { timeout: BUSY_TIMEOUT_MS });
-  const prepare = prepareOnce(sqlite);
-  const db = new Kysely<Schema>({ dialect: new SqliteDialect({ database: { prepare, close: () => sqlite.close() } }) });
-  writers.set(
-    db,
-    createBulkWriter((sql) => sqlite.prepare<unknown[]>(sql)),
-  );
-  const close = async (): Promise<void> => {
-    await db.destroy();
-    if (sqlite.open) sqlite.close();
-  };
-  try {
-    sqlite.pragma('journal_mode = WAL');
-    sqlite.pragma('synchronous = FULL');
-    sqlite.pragma(`wal_autocheckpoint = ${CHECKPOINT_PAGES}`);
-    sqlite.pragma(`cache_size = -${CACHE_KIB}`);
-    await migrate(db);
-  } catch (error) {
-    await close();
-    throw error;
-  }
-  const querySync = <Row>(query: Compilable<Row>): Row[] => {
-    const { sql, parameters } = query.compile();
-    return prepare(sql).all(...parameters) as Row[];
-  };
-  return { db, querySync, close };
+export const openDatabase = async (home: string, url = '', options: DatabaseOptions = {}): Promise<Database> => {
+  const database = url === '' ? await openSqlite(home) : await openPostgres(url, options);
+  opened.set(database.db, database);
+  return database;
 };
 
-/** Keeps the statements that were prepared last: a large one takes longer to prepare than to run. */
-const prepareOnce = (sqlite: Sqlite.Database): ((sql: string) => Sqlite.Statement<unknown[]>) => {
-  const prepared = new Map<string, Sqlite.Statement<unknown[]>>();
-  return (sql) => {
-    let statement = prepared.get(sql);
-    if (statement === undefined) {
-      if (prepared.size >= MAX_PREPARED) prepared.clear();
-      statement = sqlite.prepare<unknown[]>(sql);
-      prepared.set(sql, statement);
-    }
-    return statement;
-  };
+const opened = new WeakMap<Kysely<Schema>, Database>();
+
+/** The store that a Kysely belongs to. Throws TypeError for one that openDatabase did not open. */
+export const databaseOf = (db: Kysely<Schema>): Database => {
+  const database = opened.get(db);
+  if (database === undefined) throw new TypeError('no store that openDatabase opened');
+  return database;
 };

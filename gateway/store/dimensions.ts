@@ -1,7 +1,18 @@
 /** What a report can be grouped by; `tag:course` is the tag named course. */
 export type Dimension = (typeof DIMENSIONS)[number] | `tag:${string}`;
 
-export const DIMENSIONS = ['org', 'team', 'user', 'key', 'use_case', 'workflow', 'model', 'upstream', 'day'] as const;
+export const DIMENSIONS = [
+  'org',
+  'team',
+  'user',
+  'key',
+  'use_case',
+  'workflow',
+  'model',
+  'upstream',
+  'endpoint',
+  'day',
+] as const;
 
 /** The text of `--by` as dimensions. Throws RangeError that lists them all when one is unknown or named twice. */
 export const parseDimensions = (text: string): Dimension[] => {

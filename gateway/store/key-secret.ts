@@ -2,6 +2,8 @@ import { createHmac, randomBytes } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 
 const PREFIX = 'aeg_live_';
+/** A token that is used once, see bootstrap.ts; as long as a key. */
+const ONCE_PREFIX = 'aeg_once_';
 const BASE62 = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
 /** 32 bytes in base 62. */
 const RANDOM_CHARS = 43;
@@ -13,8 +15,13 @@ const SECRET_CHARS = PREFIX.length + RANDOM_CHARS + CHECK_CHARS;
 export const DISPLAY_CHARS = PREFIX.length + 6;
 
 /** A new API key: 256 random bits and a checksum that tells a typo from a key that does not exist. */
-export const createSecret = (): string => {
-  const random = PREFIX + base62(BigInt(`0x${randomBytes(32).toString('hex')}`), RANDOM_CHARS);
+export const createSecret = (): string => secretOf(PREFIX);
+
+/** A new one-time token, made like a key. */
+export const createOnceToken = (): string => secretOf(ONCE_PREFIX);
+
+const secretOf = (prefix: string): string => {
+  const random = prefix + base62(BigInt(`0x${randomBytes(32).toString('hex')}`), RANDOM_CHARS);
   return random + checksum(random);
 };
 

@@ -71,6 +71,54 @@ export const listKeys = async (db: Kysely<Schema>, org?: string): Promise<KeyRec
   return (await query.execute()).map(recordOf);
 };
 
+/** A place in the list of keys: behind this one. */
+export interface KeyPlace {
+  readonly createdMs: number;
+  readonly id: string;
+}
+
+/**
+ * At most `limit` keys in the order of listKeys, behind a place, of one organisation unless `org` is null. `activeAt`
+ * leaves out those that are revoked or have expired by then.
+ */
+export const pageKeys = async (
+  db: Kysely<Schema>,
+  {
+    org,
+    limit,
+    after,
+    activeAt,
+  }: {
+    readonly org: string | null;
+    readonly limit: number;
+    readonly after?: KeyPlace | undefined;
+    readonly activeAt?: number | undefined;
+  },
+): Promise<KeyRecord[]> => {
+  let query = db.selectFrom('keys').selectAll().orderBy('created_ms').orderBy('id').limit(limit);
+  if (org !== null) query = query.where('org', '=', org);
+  if (after !== undefined) {
+    const { createdMs, id } = after;
+    query = query.where((eb) =>
+      eb.or([eb('created_ms', '>', createdMs), eb.and([eb('created_ms', '=', createdMs), eb('id', '>', id)])]),
+    );
+  }
+  if (activeAt !== undefined) {
+    query = query
+      .where('revoked_ms', 'is', null)
+      .where((eb) => eb.or([eb('expires_ms', 'is', null), eb('expires_ms', '>', activeAt)]));
+  }
+  return (await query.execute()).map(recordOf);
+};
+
+/** A key by its id, of one organisation unless `org` is null; undefined when there is none. */
+export const readKey = async (db: Kysely<Schema>, id: string, org: string | null): Promise<KeyRecord | undefined> => {
+  let query = db.selectFrom('keys').selectAll().where('id', '=', id);
+  if (org !== null) query = query.where('org', '=', org);
+  const row = await query.executeTakeFirst();
+  return row && recordOf(row);
+};
+
 /** Ends a key now; one that is revoked already stays as it is. Throws KeyError `unknown_key`. */
 export const revokeKey = async (db: Kysely<Schema>, id: string, now = Date.now()): Promise<KeyRecord> =>
   await db.transaction().execute(async (transaction) => {
@@ -110,7 +158,7 @@ export const rotateKey = async (
  * Counts changes of the table, so that other processes notice them by reading one row. Always the first statement of its
  * transaction: it takes the write lock, so that what is read after it cannot change any more.
  */
-const bumpRevision = async (db: Kysely<Schema>): Promise<void> => {
+export const bumpRevision = async (db: Kysely<Schema>): Promise<void> => {
   await db
     .updateTable('facts')
     .set({ value: sql<string>`cast(cast(value as integer) + 1 as text)` })
@@ -124,7 +172,8 @@ const findKey = async (db: Kysely<Schema>, id: string): Promise<KeyRecord> => {
   return recordOf(row);
 };
 
-const insertKey = async (
+/** Writes a new key inside a transaction that has bumped the revision. The grant has been checked. */
+export const insertKey = async (
   db: Kysely<Schema>,
   pepper: Uint8Array,
   grant: KeyGrant,
@@ -166,7 +215,8 @@ export const recordOf = (row: KeyTable): KeyRecord => ({
   rotatedFrom: row.rotated_from,
 });
 
-const assertGrant = (grant: KeyGrant): void => {
+/** Throws KeyError `invalid_key` for a grant that no key can have. */
+export const assertGrant = (grant: KeyGrant): void => {
   if (grant.org === '') throw new KeyError('invalid_key', 'a key needs an organisation');
   for (const field of ['org', 'team', 'user'] as const) assertName(field, grant[field]);
   for (const field of ['roles', 'groups', 'workflows'] as const) {

@@ -1,13 +1,18 @@
 import type { Kysely, Transaction } from 'kysely';
 import type { AuditRecord } from '../types.gen.ts';
-import { type BulkWriter, blankRow, type Value } from './bulk.ts';
-import { bulkWriterOf } from './database.ts';
-import { addToRollups } from './rollup.ts';
+import type { BulkTarget, Value } from './bulk.ts';
+import { databaseOf } from './database.ts';
+import { foldLedger } from './fold.ts';
+import { ROLLUPS } from './rollup.ts';
 import { LABEL_COLUMNS, type LabelTable, type Schema, USAGE_COLUMNS, type UsageTable } from './schema.ts';
 import { type UsageEntry, usageEntryOf } from './usage-row.ts';
 
-/** A commit and the roll-ups cost less a row the larger a batch is; this one holds the write lock for some 50 ms. */
+/** A commit costs less a row the larger a batch is; this one holds the write lock for some 50 ms. */
 const BATCH_ROWS = 2_000;
+/** While much is loaded, this many rows are folded into the roll-ups at once: fewer writes of one group. */
+const FOLD_MANY = 20_000;
+/** Behind the last row fewer than this wait for it: reports and budgets add them up one by one. */
+const FOLD_SOON = 4_000;
 /** Outcomes make rows. An intent comes before each and need not be parsed; the rest moves the place on, and is rare. */
 const KINDS: readonly AuditRecord['kind'][] = ['outcome', 'suppressed', 'event'];
 /** Events move the cursor only; after this many records it is saved even without a row. */
@@ -22,36 +27,53 @@ export type AuditReader = (
   options: { readonly from?: never; readonly kinds: readonly AuditRecord['kind'][] },
 ) => AsyncIterable<{ readonly next: unknown; readonly record: AuditRecord }>;
 
+/** How a log is loaded. */
+export interface CatchUpOptions {
+  /** The log's id. An embedded store follows the one log of its home and needs none; a shared one tells logs by it. */
+  readonly log?: string;
+  readonly batchRows?: number;
+}
+
 /**
- * Loads every outcome of the audit log that the ledger does not have yet; resolves with the number of new rows. The rows
- * of a batch, their roll-ups and the place in the log are one transaction, and a request is in the ledger once whatever
- * is read twice. Several processes may do it at the same time. Rejects when the log is damaged (what precedes the damage
- * is loaded) or the database cannot be written.
+ * Loads every outcome of an audit log that the ledger does not have yet; resolves with the number of new rows. The rows of
+ * a batch and the place in the log are one transaction, and a request is in the ledger once whatever is read twice.
+ * Several processes may do it at the same time, with one log or several. Rejects when the log is damaged (what precedes
+ * the damage is loaded) or the database cannot be written; TypeError for a log without an id in a shared store.
  */
 export const catchUpLedger = async (
   db: Kysely<Schema>,
   home: string,
   read: AuditReader,
-  { batchRows = BATCH_ROWS }: { readonly batchRows?: number } = {},
+  { log = '', batchRows = BATCH_ROWS }: CatchUpOptions = {},
 ): Promise<number> => {
+  if (log === '' && databaseOf(db).dialect !== 'sqlite') throw new TypeError('a shared ledger needs the id of the log');
   let loaded = 0;
   for (;;) {
     try {
-      for await (const added of loadBatches(db, home, read, batchRows)) loaded += added;
+      for await (const added of loadBatches(db, home, read, log, batchRows)) {
+        loaded += added;
+        await foldLedger(db, FOLD_MANY);
+      }
+      await foldLedger(db, FOLD_SOON);
       return loaded;
     } catch (error) {
       if (error instanceof CursorMovedError) continue; // Another process loaded it: go on from there.
       if ((error as { name?: unknown } | null)?.name !== 'StalePositionError') throw error;
-      await saveCursor(db, ''); // Another log than before: requests that are known are skipped.
+      await saveCursor(db, log, ''); // Another log than before: requests that are known are skipped.
     }
   }
 };
 
-/** Forgets the ledger and the place in the log; the next catch-up loads everything again. */
+/**
+ * Forgets an embedded ledger and the place in the log; the next catch-up loads everything again. Throws TypeError on a
+ * shared one: what other gateways loaded cannot be read again from here.
+ */
 export const forgetLedger = async (db: Kysely<Schema>): Promise<void> => {
+  if (databaseOf(db).dialect !== 'sqlite') throw new TypeError('a shared ledger is not forgotten');
   await db.transaction().execute(async (transaction) => {
-    await saveCursor(transaction, '');
-    for (const table of ['usage', 'usage_daily', 'usage_user_daily', 'usage_user_monthly', 'labels'] as const) {
+    await transaction.updateTable('ledger').set({ folded_seq: 0 }).execute();
+    await transaction.updateTable('ledger_logs').set({ position: '' }).execute();
+    for (const table of ['usage', 'labels', ...ROLLUPS.map((rollup) => rollup.table)] as const) {
       await transaction.deleteFrom(table).execute();
     }
   });
@@ -64,15 +86,16 @@ async function* loadBatches(
   db: Kysely<Schema>,
   home: string,
   read: AuditReader,
+  log: string,
   batchRows: number,
 ): AsyncGenerator<number> {
-  let cursor = await readCursor(db);
+  let cursor = await readCursor(db, log);
   let entries: UsageEntry[] = [];
   let records = 0;
   let next: unknown;
   const flush = async (): Promise<number> => {
     const moved = JSON.stringify(next);
-    const added = await commit(db, cursor, moved, entries);
+    const added = await commit(db, log, cursor, moved, entries);
     cursor = moved;
     entries = [];
     records = 0;
@@ -94,52 +117,64 @@ async function* loadBatches(
   if (records > 0) yield await flush();
 }
 
-const commit = async (db: Kysely<Schema>, from: string, to: string, entries: readonly UsageEntry[]): Promise<number> =>
+const commit = async (
+  db: Kysely<Schema>,
+  log: string,
+  from: string,
+  to: string,
+  entries: readonly UsageEntry[],
+): Promise<number> =>
   await db.transaction().execute(async (transaction) => {
-    // First, because it takes the write lock: nobody else can have loaded the same records after it.
+    // First, because it takes the write lock: rows are numbered in the order in which they can be seen.
+    const { last_seq: last } = await transaction
+      .updateTable('ledger')
+      .set((eb) => ({ last_seq: eb('last_seq', '+', entries.length) }))
+      .returning('last_seq')
+      .executeTakeFirstOrThrow();
     const moved = await transaction
-      .updateTable('facts')
-      .set({ value: to })
-      .where('name', '=', 'ledger_position')
-      .where('value', '=', from)
+      .updateTable('ledger_logs')
+      .set({ position: to })
+      .where('log', '=', log)
+      .where('position', '=', from)
       .executeTakeFirst();
     if (moved.numUpdatedRows !== 1n) throw new CursorMovedError();
-    if (entries.length === 0) return 0;
-    const writer = bulkWriterOf(db);
-    const added = insertRows(transaction, writer, entries);
-    addToRollups(transaction, writer, added);
-    return added.length;
+    return entries.length === 0 ? 0 : await insertRows(transaction, db, entries, last - entries.length);
   });
 
-/** Inserts what is not there yet and returns it. */
-const insertRows = (db: Transaction<Schema>, writer: BulkWriter, entries: readonly UsageEntry[]): UsageTable[] => {
+const LABELS: BulkTarget = { table: 'labels', columns: LABEL_COLUMNS, key: ['set_id', 'kind', 'name'] };
+const USAGE: BulkTarget = { table: 'usage', columns: USAGE_COLUMNS, key: ['request_id'] };
+
+/** Inserts what is not there yet and tells how many rows that were. */
+const insertRows = async (
+  transaction: Transaction<Schema>,
+  db: Kysely<Schema>,
+  entries: readonly UsageEntry[],
+  lastSeq: number,
+): Promise<number> => {
+  const { bulk } = databaseOf(db);
   const sets = new Map<string, readonly LabelTable[]>();
   for (const { row, labels } of entries) if (row.labels !== '') sets.set(row.labels, labels);
-  writer.write('labels', () => insertLabel(db), [...sets.values()].flat(), labelValues);
+  await bulk.insertNew(transaction, LABELS, [...sets.values()].flat(), labelValues);
+  for (const [i, { row }] of entries.entries()) row.seq = lastSeq + 1 + i;
   const rows = entries.map(({ row }) => row);
-  return writer.write('usage', () => insertRow(db), rows, usageValues);
+  return (await bulk.insertNew(transaction, USAGE, rows, usageValues)).length;
 };
-
-const insertLabel = (db: Kysely<Schema>) =>
-  db
-    .insertInto('labels')
-    .values(blankRow<LabelTable>(LABEL_COLUMNS))
-    .onConflict((conflict) => conflict.doNothing());
-
-const insertRow = (db: Kysely<Schema>) =>
-  db
-    .insertInto('usage')
-    .values(blankRow<UsageTable>(USAGE_COLUMNS))
-    .onConflict((conflict) => conflict.column('request_id').doNothing());
 
 const labelValues = (label: LabelTable): Value[] => LABEL_COLUMNS.map((column) => label[column]);
 const usageValues = (row: UsageTable): Value[] => USAGE_COLUMNS.map((column) => row[column]);
 
-const readCursor = async (db: Kysely<Schema>): Promise<string> => {
-  const facts = db.selectFrom('facts').select('value').where('name', '=', 'ledger_position');
-  return (await facts.executeTakeFirstOrThrow()).value;
+const readCursor = async (db: Kysely<Schema>, log: string): Promise<string> => {
+  const place = db.selectFrom('ledger_logs').select('position').where('log', '=', log);
+  const row = await place.executeTakeFirst();
+  if (row !== undefined) return row.position;
+  await db
+    .insertInto('ledger_logs')
+    .values({ log, position: '' })
+    .onConflict((conflict) => conflict.doNothing())
+    .execute();
+  return (await place.executeTakeFirstOrThrow()).position;
 };
 
-const saveCursor = async (db: Kysely<Schema>, value: string): Promise<void> => {
-  await db.updateTable('facts').set({ value }).where('name', '=', 'ledger_position').execute();
+const saveCursor = async (db: Kysely<Schema>, log: string, position: string): Promise<void> => {
+  await db.updateTable('ledger_logs').set({ position }).where('log', '=', log).execute();
 };

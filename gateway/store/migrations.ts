@@ -1,13 +1,15 @@
-import type { CreateTableBuilder, Kysely } from 'kysely';
+import { type CreateTableBuilder, type Kysely, sql } from 'kysely';
+import type { Database } from './database.ts';
 import { LATENCY_COLUMNS } from './latency.ts';
-import { AMOUNT_COLUMNS, COUNT_COLUMNS, DIMENSION_COLUMNS, type Schema } from './schema.ts';
+import { createLedgerTables } from './ledger-tables.ts';
+import { AMOUNT_COLUMNS, COUNT_COLUMNS, type Schema } from './schema.ts';
 
 interface Migration {
   readonly name: string;
-  up(db: Kysely<Schema>): Promise<void>;
+  up(db: Kysely<Schema>, dialect: Database['dialect']): Promise<void>;
 }
 
-// Only SQL that SQLite and Postgres 15 share. A migration that was released never changes; a new one is added below it.
+// SQL that SQLite and Postgres 15 share. A migration that was released never changes; a new one is added below it.
 
 const keys: Migration = {
   name: '001-keys',
@@ -37,6 +39,19 @@ const keys: Migration = {
   },
 };
 
+/** The dimensions as they were in 002. */
+const FIRST_DIMENSIONS = [
+  'org',
+  'team',
+  'user_id',
+  'key_id',
+  'use_case',
+  'workflow',
+  'model',
+  'upstream',
+  'labels',
+] as const;
+
 /** Adds columns of one type, none of them null. */
 const withColumns = (
   table: CreateTableBuilder<string, never>,
@@ -50,9 +65,9 @@ const withColumns = (
 
 const createRollup = async (db: Kysely<Schema>, name: string): Promise<void> => {
   const start = db.schema.createTable(name) as CreateTableBuilder<string, never>;
-  const dimensions = withColumns(start, ['period', ...DIMENSION_COLUMNS], 'text');
+  const dimensions = withColumns(start, ['period', ...FIRST_DIMENSIONS], 'text');
   await withColumns(dimensions, [...COUNT_COLUMNS, ...AMOUNT_COLUMNS, ...LATENCY_COLUMNS], 'bigint')
-    .addPrimaryKeyConstraint(`${name}_pk`, ['period', ...DIMENSION_COLUMNS] as never)
+    .addPrimaryKeyConstraint(`${name}_pk`, ['period', ...FIRST_DIMENSIONS] as never)
     .execute();
 };
 
@@ -68,7 +83,7 @@ const usage: Migration = {
       .addColumn('price_version', 'text')
       .addColumn('revision', 'text')
       .addColumn('first_byte_ms', 'bigint') as unknown as CreateTableBuilder<string, never>;
-    const texts = withColumns(start, ['day', ...DIMENSION_COLUMNS, 'session', 'endpoint', 'tier', 'outcome'], 'text');
+    const texts = withColumns(start, ['day', ...FIRST_DIMENSIONS, 'session', 'endpoint', 'tier', 'outcome'], 'text');
     await withColumns(texts, ['time_ms', 'status', 'duration_ms', 'attempts', ...AMOUNT_COLUMNS], 'bigint').execute();
     await db.schema.createIndex('usage_by_org').on('usage').columns(['org', 'time_ms']).execute();
     await db.schema.createIndex('usage_by_key').on('usage').columns(['key_id', 'time_ms']).execute();
@@ -92,14 +107,35 @@ const usage: Migration = {
   },
 };
 
-const MIGRATIONS: readonly Migration[] = [keys, usage];
+const sharedLedger: Migration = { name: '003-shared-ledger', up: createLedgerTables };
+
+const MIGRATIONS: readonly Migration[] = [keys, usage, sharedLedger];
+/** Any number of its own; who migrates holds it, in this database. */
+const LOCK = 4_135_066_122;
+const LEAST_POSTGRES = 150_000;
 
 /**
- * Brings the tables up to date, each migration in a transaction of its own. Several processes may do it at once: the row
- * that records a migration is written first, and whoever comes second finds it there. Throws when the database holds a
- * migration that this gateway does not know.
+ * Brings the tables up to date, each migration in a transaction of its own. Several processes may do it at once: on
+ * Postgres one waits for the other; on SQLite the row that records a migration is written first, and whoever comes second
+ * finds it there. Throws when the database is older than Postgres 15, or holds a migration that this gateway does not know.
  */
-export const migrate = async (db: Kysely<Schema>): Promise<void> => {
+export const migrate = async (db: Kysely<Schema>, dialect: Database['dialect']): Promise<void> => {
+  if (dialect === 'sqlite') return await applyAll(db, dialect);
+  await db.connection().execute(async (connection) => {
+    const { rows } = await sql<{ version: string }>`select current_setting('server_version_num') as version`.execute(
+      connection,
+    );
+    if (!(Number(rows[0]?.version) >= LEAST_POSTGRES)) throw new Error('the store needs Postgres 15 or newer');
+    await sql`select pg_advisory_lock(${sql.lit(LOCK)})`.execute(connection);
+    try {
+      await applyAll(connection, dialect);
+    } finally {
+      await sql`select pg_advisory_unlock(${sql.lit(LOCK)})`.execute(connection);
+    }
+  });
+};
+
+const applyAll = async (db: Kysely<Schema>, dialect: Database['dialect']): Promise<void> => {
   await db.schema
     .createTable('migrations')
     .ifNotExists()
@@ -118,7 +154,7 @@ export const migrate = async (db: Kysely<Schema>): Promise<void> => {
         .values({ name: migration.name, applied_ms: Date.now() })
         .onConflict((conflict) => conflict.doNothing())
         .executeTakeFirst();
-      if (recorded.numInsertedOrUpdatedRows === 1n) await migration.up(transaction);
+      if (recorded.numInsertedOrUpdatedRows === 1n) await migration.up(transaction, dialect);
     });
   }
 };

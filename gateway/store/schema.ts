@@ -6,13 +6,24 @@ export interface Schema {
   facts: FactTable;
   keys: KeyTable;
   usage: UsageTable;
-  usage_daily: RollupTable;
-  usage_user_daily: RollupTable;
-  usage_user_monthly: RollupTable;
+  usage_org_daily: RollupTable<'org' | 'model' | 'upstream' | 'endpoint'>;
+  usage_team_daily: RollupTable<TeamColumn>;
+  usage_team_monthly: RollupTable<TeamColumn>;
+  usage_label_daily: RollupTable<TeamColumn | 'labels'>;
+  usage_label_monthly: RollupTable<TeamColumn | 'labels'>;
+  usage_user_daily: RollupTable<UserColumn>;
+  usage_user_monthly: RollupTable<UserColumn | 'model' | 'upstream'>;
+  usage_full_daily: RollupTable<keyof DimensionColumns>;
+  usage_full_monthly: RollupTable<keyof DimensionColumns>;
   labels: LabelTable;
+  ledger: LedgerTable;
+  ledger_logs: LedgerLogTable;
 }
 
-/** Single values: the pepper's fingerprint, the revision of the key table, the ledger's place in the audit log. */
+type TeamColumn = 'org' | 'team' | 'use_case' | 'workflow' | 'model' | 'upstream' | 'endpoint';
+type UserColumn = 'org' | 'team' | 'user_id' | 'key_id';
+
+/** Single values: the pepper's fingerprint, the revision of the key table. */
 export interface FactTable {
   name: string;
   value: string;
@@ -49,6 +60,7 @@ interface DimensionColumns {
   model: string;
   upstream: string;
   labels: string;
+  endpoint: string;
 }
 
 /** Tokens in the disjoint classes of schemas/audit.json, and what they cost. */
@@ -64,13 +76,14 @@ interface AmountColumns {
 
 /** One request: the projection of one outcome record. */
 export interface UsageTable extends DimensionColumns, AmountColumns {
+  /** In the order in which rows were committed; with gaps. */
+  seq: number;
   request_id: string;
   decision_id: string | null;
   time_ms: number;
   /** UTC, YYYY-MM-DD. */
   day: string;
   session: string;
-  endpoint: string;
   tier: string;
   outcome: string;
   status: number;
@@ -99,16 +112,27 @@ interface CountColumns {
   estimated: number;
 }
 
-/**
- * Sums of usage. `period` is a UTC day, in usage_user_monthly a month. usage_daily leaves user and key out ('') and stays
- * small however many users there are.
- */
-export interface RollupTable
-  extends DimensionColumns,
-    AmountColumns,
-    CountColumns,
-    Record<(typeof LATENCY_COLUMNS)[number], number> {
-  period: string;
+/** Sums of usage by some dimensions. `period` is a UTC day, in the monthly tables a month. */
+export type RollupTable<Column extends keyof DimensionColumns> = Pick<DimensionColumns, Column> &
+  AmountColumns &
+  CountColumns &
+  Record<(typeof LATENCY_COLUMNS)[number], number> & { period: string };
+
+/** The one row of the ledger's bookkeeping. Who writes to the ledger updates it first: one writer at a time. */
+export interface LedgerTable {
+  id: number;
+  /** The last number given to a row of `usage`. */
+  last_seq: number;
+  /** The roll-ups hold the rows up to this one; those after it are added when a report is made. */
+  folded_seq: number;
+}
+
+/** How far each audit log is loaded. */
+export interface LedgerLogTable {
+  /** The log's id; '' for the one log of an embedded store. */
+  log: string;
+  /** JSON, as the reader of the log gave it; '' before its first record. */
+  position: string;
 }
 
 /** Members of a set of labels: a tag with its value, or a group with the value ''. */
@@ -129,6 +153,7 @@ export const DIMENSION_COLUMNS = [
   'model',
   'upstream',
   'labels',
+  'endpoint',
 ] as const satisfies readonly (keyof DimensionColumns)[];
 
 export const AMOUNT_COLUMNS = [
@@ -155,13 +180,13 @@ export const COUNT_COLUMNS = [
 export const LABEL_COLUMNS = ['set_id', 'kind', 'name', 'value'] as const satisfies readonly (keyof LabelTable)[];
 
 export const USAGE_COLUMNS = [
+  'seq',
   'request_id',
   'decision_id',
   'time_ms',
   'day',
   ...DIMENSION_COLUMNS,
   'session',
-  'endpoint',
   'tier',
   'outcome',
   'status',

@@ -1,28 +1,54 @@
-import { type Expression, type ExpressionBuilder, type SqlBool, sql } from 'kysely';
+import { type Expression, type ExpressionBuilder, type Kysely, type SqlBool, sql } from 'kysely';
 import type { Input } from '../types.gen.ts';
 import type { Database } from './database.ts';
 import type { Schema } from './schema.ts';
+import { storable } from './storable.ts';
 
 type Scope = Input['spend'][number]['scope'];
 
 const DAY_MS = 86_400_000;
 
 /**
- * What a subject has spent in [fromMs, toMs) by the ledger, micro-USD, at once. Whole UTC days come from the roll-ups,
- * the hours before and after them from the single requests.
+ * What a subject has spent in [fromMs, toMs) by an embedded ledger, micro-USD, at once. Whole UTC days come from the
+ * roll-ups, the hours before and after them, and what is not in the roll-ups yet, from the single requests.
  *
  * Subjects are formed as the policies form them: org `<org>`, key its id, all others inside their organisation: team
  * `<org>/<team>`, user `<org>/<user>`, group `<org>/<group>`, workflow `<org>/<workflow>`, use_case `<org>/<use_case>`,
  * tag `<org>/<tag>=<value>`. An organisation's name has no slash. Throws RangeError on a subject of another form,
- * because a budget that history cannot find would start anew at each restart.
+ * because a budget that history cannot find would start anew at each restart; TypeError on Postgres.
  */
-export const spentSince = (database: Database, scope: Scope, subject: string, fromMs: number, toMs: number): number => {
-  const filter = filterOf(scope, subject);
+export const spentSince = (database: Database, scope: Scope, subject: string, fromMs: number, toMs: number): number =>
+  Number(database.querySync({ compile: () => spentQuery(database.db, scope, subject, fromMs, toMs) })[0]?.spent ?? 0);
+
+/** The same from any store, and a promise: Postgres answers nothing at once. */
+export const querySpent = async (
+  { db }: Pick<Database, 'db'>,
+  scope: Scope,
+  subject: string,
+  fromMs: number,
+  toMs: number,
+): Promise<number> => {
+  const { rows } = await db.executeQuery(spentQuery(db, scope, subject, fromMs, toMs));
+  return Number(rows[0]?.spent ?? 0);
+};
+
+/** One statement, so that it sees one moment. */
+const spentQuery = (db: Kysely<Schema>, scope: Scope, subject: string, fromMs: number, toMs: number) => {
+  const filter = filterOf(scope, storable(subject));
   const firstDay = Math.ceil(fromMs / DAY_MS) * DAY_MS;
   const endDay = Math.max(firstDay, Math.floor(toMs / DAY_MS) * DAY_MS);
-  let spent = sumRequests(database, filter, fromMs, Math.min(firstDay, toMs));
-  if (endDay > firstDay) spent += sumDays(database, filter, scope, dayOf(firstDay), dayOf(endDay));
-  return spent + sumRequests(database, filter, endDay, toMs);
+  const parts = [requests(db, filter, fromMs, Math.min(firstDay, toMs)), requests(db, filter, endDay, toMs)];
+  if (endDay > firstDay) {
+    parts.push(days(db, filter, scope, dayOf(firstDay), dayOf(endDay)));
+    parts.push(
+      requests(db, filter, firstDay, endDay).where('seq', '>', (eb) => eb.selectFrom('ledger').select('folded_seq')),
+    );
+  }
+  const sum = sql.join(
+    parts.map((part) => sql`coalesce((${part}), 0)`),
+    sql` + `,
+  );
+  return sql<{ spent: number }>`select cast(${sum} as bigint) as spent`.compile(db);
 };
 
 /** A condition on the columns that `usage` and the roll-ups share. */
@@ -70,26 +96,31 @@ const hasLabel = (
       .where('member.value', '=', value),
   );
 
-const sumRequests = (database: Database, filter: Filter, fromMs: number, toMs: number): number => {
-  if (toMs <= fromMs) return 0;
-  const query = database.db
-    .selectFrom('usage')
-    .select(sql<number>`coalesce(sum(cost_micro_usd), 0)`.as('spent'))
-    .where(filter)
-    .where('time_ms', '>=', fromMs)
-    .where('time_ms', '<', toMs);
-  return Number(database.querySync(query)[0]?.spent ?? 0);
-};
+const cost = sql<number>`sum(cost_micro_usd)`.as('spent');
 
-const sumDays = (database: Database, filter: Filter, scope: Scope, fromDay: string, toDay: string): number => {
-  const table = scope === 'user' || scope === 'key' ? 'usage_user_daily' : 'usage_daily';
-  const query = database.db
-    .selectFrom(table)
-    .select(sql<number>`coalesce(sum(cost_micro_usd), 0)`.as('spent'))
+const requests = (db: Kysely<Schema>, filter: Filter, fromMs: number, toMs: number) =>
+  db.selectFrom('usage').select(cost).where(filter).where('time_ms', '>=', fromMs).where('time_ms', '<', toMs);
+
+/** The smallest roll-up that tells a scope's subjects apart. */
+const ROLLUP_OF = {
+  org: 'usage_org_daily',
+  team: 'usage_team_daily',
+  workflow: 'usage_team_daily',
+  use_case: 'usage_team_daily',
+  user: 'usage_user_daily',
+  key: 'usage_user_daily',
+  group: 'usage_label_daily',
+  tag: 'usage_label_daily',
+} as const satisfies Record<Scope, keyof Schema>;
+
+const days = (db: Kysely<Schema>, filter: Filter, scope: Scope, fromDay: string, toDay: string) => {
+  // All of them have what the filter of their scope asks for; one type stands for them.
+  const rollup = db.selectFrom(ROLLUP_OF[scope] as 'usage_full_daily');
+  return rollup
+    .select(cost)
     .where((eb) => filter(eb as unknown as ExpressionBuilder<Schema, 'usage'>))
     .where('period', '>=', fromDay)
-    .where('period', '<', toDay);
-  return Number(database.querySync(query)[0]?.spent ?? 0);
+    .where('period', '<', toDay) as unknown as ReturnType<typeof requests>;
 };
 
 const dayOf = (ms: number): string => new Date(ms).toISOString().slice(0, 10);

@@ -1,7 +1,8 @@
 import { hash } from 'node:crypto';
 import type { AuditOutcome } from '../types.gen.ts';
 import { latencyBucket } from './latency.ts';
-import type { LabelTable, RollupTable, UsageTable } from './schema.ts';
+import type { COUNT_COLUMNS, LabelTable, UsageTable } from './schema.ts';
+import { storable } from './storable.ts';
 
 /** A row of the ledger, and the members of its set of labels. */
 export interface UsageEntry {
@@ -17,20 +18,21 @@ export const usageEntryOf = (outcome: AuditOutcome): UsageEntry => {
   const labels = labelsOf(purpose?.tags ?? {}, caller?.groups ?? []);
   const answered = outcome.attempts.findLast((attempt) => attempt.status !== null && attempt.error === null);
   const row: UsageTable = {
+    seq: 0, // Given when it is written.
     request_id: outcome.request_id,
     decision_id: outcome.id,
     time_ms: timeMs,
     day: dayOf(timeMs),
-    org: caller?.org ?? '',
-    team: caller?.team ?? '',
-    user_id: caller?.user ?? '',
-    key_id: caller?.id ?? '',
-    use_case: purpose?.use_case ?? '',
-    workflow: purpose?.workflow ?? '',
-    model: outcome.model ?? '',
+    org: storable(caller?.org),
+    team: storable(caller?.team),
+    user_id: storable(caller?.user),
+    key_id: storable(caller?.id),
+    use_case: storable(purpose?.use_case),
+    workflow: storable(purpose?.workflow),
+    model: storable(outcome.model),
     upstream: outcome.upstream ?? '',
     labels: labels[0]?.set_id ?? '',
-    session: purpose?.session ?? '',
+    session: storable(purpose?.session),
     endpoint: outcome.endpoint ?? '',
     tier: outcome.tier ?? '',
     outcome: outcome.outcome,
@@ -64,7 +66,9 @@ const dayOf = (timeMs: number): string => {
 };
 
 /** The counters that one row adds to a roll-up. Durations are counted of answered requests only. */
-export const countsOf = (row: UsageTable): Pick<RollupTable, CountName> & { latency: number | undefined } => {
+export const countsOf = (
+  row: Pick<UsageTable, 'outcome' | 'usage_source' | 'duration_ms'>,
+): Record<CountName, number> & { latency: number | undefined } => {
   const { outcome } = row;
   return {
     requests: 1,
@@ -79,7 +83,7 @@ export const countsOf = (row: UsageTable): Pick<RollupTable, CountName> & { late
   };
 };
 
-type CountName = 'requests' | 'ok' | 'denied' | 'limited' | 'rejected' | 'aborted' | 'errors' | 'estimated';
+type CountName = (typeof COUNT_COLUMNS)[number];
 
 /** A ledger never holds a negative, a fraction or what a double cannot hold. */
 const amount = (value: number, outcome: AuditOutcome): number => {
@@ -90,8 +94,12 @@ const amount = (value: number, outcome: AuditOutcome): number => {
 /** The set's id is a digest of its content, so that loading it again, anywhere, gives the same id. */
 const labelsOf = (tags: Readonly<Record<string, string>>, groups: readonly string[]): LabelTable[] => {
   const members = [
-    ...Object.entries(tags).map(([name, value]) => ({ kind: 'tag' as const, name, value })),
-    ...[...new Set(groups)].map((name) => ({ kind: 'group' as const, name, value: '' })),
+    ...Object.entries(tags).map(([name, value]) => ({
+      kind: 'tag' as const,
+      name: storable(name),
+      value: storable(value),
+    })),
+    ...[...new Set(groups.map(storable))].map((name) => ({ kind: 'group' as const, name, value: '' })),
   ];
   if (members.length === 0) return [];
   members.sort((a, b) => order(a.kind, b.kind) || order(a.name, b.name));

@@ -1,8 +1,8 @@
-import { type Expression, type Kysely, sql } from 'kysely';
+import { type Expression, type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Dimension } from './dimensions.ts';
 import { LATENCY_COLUMNS, percentile } from './latency.ts';
-import { SUM_COLUMNS } from './rollup.ts';
-import { AMOUNT_COLUMNS, COUNT_COLUMNS, type RollupTable, type Schema } from './schema.ts';
+import { addRow, type FoldedRow, ROLLUPS, type Rollup, SUM_COLUMNS } from './rollup.ts';
+import { AMOUNT_COLUMNS, COUNT_COLUMNS, type Schema, type UsageTable } from './schema.ts';
 
 type SumName = (typeof COUNT_COLUMNS)[number] | (typeof AMOUNT_COLUMNS)[number];
 
@@ -25,25 +25,45 @@ export interface UsageReport {
   readonly total: UsageGroup;
 }
 
+/** Which requests a report is about. */
+export interface UsageFilter {
+  /** Those of one organisation. */
+  readonly org?: string;
+}
+
 /**
- * Sums usage by the dimensions, dearest group first, then by name. Answers from the roll-ups alone, so that its cost
- * depends on the number of groups a day and not of requests.
+ * Sums usage by the dimensions, dearest group first, then by name. Answers from the roll-ups, and from the last thousands of
+ * rows that are not in them yet, as of one moment: its cost depends on the number of groups and not of requests.
  */
 export const queryUsage = async (
   db: Kysely<Schema>,
   dimensions: readonly Dimension[],
   range: DayRange,
+  filter: UsageFilter = {},
 ): Promise<UsageReport> => {
   const groups = new Map<string, Sums>();
-  for (const source of sourcesOf(dimensions, range)) {
-    for (const row of await querySource(db, dimensions, source)) {
-      const keys = dimensions.map((_, i) => String(row[`k${i}`] ?? ''));
-      const name = JSON.stringify(keys);
-      const sums = groups.get(name) ?? { keys, values: SUM_COLUMNS.map(() => 0) };
-      for (const [i, column] of SUM_COLUMNS.entries()) sums.values[i]! += integerOf(row[column]);
+  const sumsOf = (row: Record<string, unknown>): number[] => {
+    const keys = dimensions.map((_, i) => String(row[`k${i}`] ?? ''));
+    const name = JSON.stringify(keys);
+    let sums = groups.get(name);
+    if (sums === undefined) {
+      sums = { keys, values: SUM_COLUMNS.map(() => 0) };
       groups.set(name, sums);
     }
-  }
+    return sums.values;
+  };
+  await db
+    .transaction()
+    .setIsolationLevel('repeatable read')
+    .execute(async (snapshot) => {
+      for (const source of sourcesOf(dimensions, range)) {
+        for (const row of await queryRollup(snapshot, dimensions, source, filter)) {
+          const values = sumsOf(row);
+          for (const [i, column] of SUM_COLUMNS.entries()) values[i]! += integerOf(row[column]);
+        }
+      }
+      for (const row of await queryTail(snapshot, dimensions, range, filter)) addRow(sumsOf(row), row);
+    });
   const total: Sums = { keys: [], values: SUM_COLUMNS.map(() => 0) };
   for (const { values } of groups.values()) {
     for (const [i, value] of values.entries()) total.values[i]! += value;
@@ -60,26 +80,10 @@ interface Sums {
 }
 
 interface Source {
-  readonly table: 'usage_daily' | 'usage_user_daily' | 'usage_user_monthly';
+  readonly rollup: Rollup;
   readonly from: string;
   readonly to: string;
 }
-
-/** The smallest roll-ups that answer: whole months of users come from the monthly one, the days around them from days. */
-const sourcesOf = (dimensions: readonly Dimension[], { firstDay, lastDay }: DayRange): Source[] => {
-  if (!dimensions.includes('user') && !dimensions.includes('key')) {
-    return [{ table: 'usage_daily', from: firstDay, to: lastDay }];
-  }
-  const days = (from: string, to: string): Source[] => (from <= to ? [{ table: 'usage_user_daily', from, to }] : []);
-  const firstMonth = firstDay.endsWith('-01') ? firstDay.slice(0, 7) : shiftMonth(firstDay, 1);
-  const lastMonth = shiftDay(lastDay, 1).endsWith('-01') ? lastDay.slice(0, 7) : shiftMonth(lastDay, -1);
-  if (dimensions.includes('day') || firstMonth > lastMonth) return days(firstDay, lastDay);
-  return [
-    ...days(firstDay, shiftDay(`${firstMonth}-01`, -1)),
-    { table: 'usage_user_monthly', from: firstMonth, to: lastMonth },
-    ...days(`${shiftMonth(`${lastMonth}-01`, 1)}-01`, lastDay),
-  ];
-};
 
 const COLUMN_OF = {
   org: 'org',
@@ -90,22 +94,35 @@ const COLUMN_OF = {
   workflow: 'workflow',
   model: 'model',
   upstream: 'upstream',
-  day: 'period',
-} as const satisfies Record<Exclude<Dimension, `tag:${string}`>, keyof RollupTable>;
+  endpoint: 'endpoint',
+} as const satisfies Record<Exclude<Dimension, 'day' | `tag:${string}`>, Rollup['dimensions'][number]>;
 
-const querySource = async (
+/** The smallest roll-ups that answer: whole months from a monthly one, the days around them from a daily one. */
+const sourcesOf = (dimensions: readonly Dimension[], { firstDay, lastDay }: DayRange): Source[] => {
+  const needed = dimensions.flatMap((dimension) => {
+    if (dimension === 'day') return [];
+    return isTag(dimension) ? (['labels'] as const) : [COLUMN_OF[dimension]];
+  });
+  const smallest = (period: Rollup['period']): Rollup =>
+    ROLLUPS.find((rollup) => rollup.period === period && needed.every((column) => rollup.dimensions.includes(column)))!;
+  const days = (from: string, to: string): Source[] => (from <= to ? [{ rollup: smallest('day'), from, to }] : []);
+  const firstMonth = firstDay.endsWith('-01') ? firstDay.slice(0, 7) : shiftMonth(firstDay, 1);
+  const lastMonth = shiftDay(lastDay, 1).endsWith('-01') ? lastDay.slice(0, 7) : shiftMonth(lastDay, -1);
+  if (dimensions.includes('day') || firstMonth > lastMonth) return days(firstDay, lastDay);
+  return [
+    ...days(firstDay, shiftDay(`${firstMonth}-01`, -1)),
+    { rollup: smallest('month'), from: firstMonth, to: lastMonth },
+    ...days(`${shiftMonth(`${lastMonth}-01`, 1)}-01`, lastDay),
+  ];
+};
+
+const queryRollup = async (
   db: Kysely<Schema>,
   dimensions: readonly Dimension[],
-  { table, from, to }: Source,
+  { rollup, from, to }: Source,
+  { org }: UsageFilter,
 ): Promise<Record<string, unknown>[]> => {
-  const keys: Expression<unknown>[] = dimensions.map((dimension, i) =>
-    isTag(dimension) ? sql`coalesce(${sql.ref(`t${i}.value`)}, '')` : sql.ref(`u.${COLUMN_OF[dimension]}`),
-  );
-  const joins = dimensions.map((dimension, i) => {
-    if (!isTag(dimension)) return sql``;
-    const t = (column: string) => sql.ref(`t${i}.${column}`);
-    return sql` left join labels as ${sql.id(`t${i}`)} on ${t('set_id')} = u.labels and ${t('kind')} = 'tag' and ${t('name')} = ${dimension.slice(4)}`;
-  });
+  const keys = keysOf(dimensions, 'period');
   const selected = [
     ...keys.map((key, i) => sql`${key} as ${sql.id(`k${i}`)}`),
     ...SUM_COLUMNS.map((column) => sql`coalesce(sum(${sql.ref(`u.${column}`)}), 0) as ${sql.id(column)}`),
@@ -113,9 +130,54 @@ const querySource = async (
   const grouping = keys.length === 0 ? sql`` : sql` group by ${sql.join(keys)}`;
   const query = sql<
     Record<string, unknown>
-  >`select ${sql.join(selected)} from ${sql.table(table)} as u${sql.join(joins, sql``)} where u.period >= ${from} and u.period <= ${to}${grouping}`;
+  >`select ${sql.join(selected)} from ${sql.table(rollup.table)} as u${joinsOf(dimensions)} where u.period >= ${from} and u.period <= ${to}${whereOrg(org)}${grouping}`;
   return (await query.execute(db)).rows;
 };
+
+type TailRow = Omit<FoldedRow, 'day' | Rollup['dimensions'][number]>;
+
+const TAIL_COLUMNS = [
+  ...AMOUNT_COLUMNS,
+  'outcome',
+  'usage_source',
+  'duration_ms',
+] as const satisfies readonly (keyof TailRow & keyof UsageTable)[];
+
+/** The rows that are not in the roll-ups yet. */
+const queryTail = async (
+  db: Kysely<Schema>,
+  dimensions: readonly Dimension[],
+  { firstDay, lastDay }: DayRange,
+  { org }: UsageFilter,
+): Promise<(TailRow & Record<string, unknown>)[]> => {
+  const selected = [
+    ...keysOf(dimensions, 'day').map((key, i) => sql`${key} as ${sql.id(`k${i}`)}`),
+    ...TAIL_COLUMNS.map((column) => sql`${sql.ref(`u.${column}`)} as ${sql.id(column)}`),
+  ];
+  const query = sql<
+    TailRow & Record<string, unknown>
+  >`select ${sql.join(selected)} from usage as u${joinsOf(dimensions)} where u.seq > (select folded_seq from ledger) and u.day >= ${firstDay} and u.day <= ${lastDay}${whereOrg(org)}`;
+  return (await query.execute(db)).rows;
+};
+
+const whereOrg = (org: string | undefined): RawBuilder<unknown> =>
+  org === undefined ? sql`` : sql` and u.org = ${org}`;
+
+const keysOf = (dimensions: readonly Dimension[], day: 'day' | 'period'): Expression<unknown>[] =>
+  dimensions.map((dimension, i) => {
+    if (isTag(dimension)) return sql`coalesce(${sql.ref(`t${i}.value`)}, '')`;
+    return sql.ref(`u.${dimension === 'day' ? day : COLUMN_OF[dimension]}`);
+  });
+
+const joinsOf = (dimensions: readonly Dimension[]): RawBuilder<unknown> =>
+  sql.join(
+    dimensions.map((dimension, i) => {
+      if (!isTag(dimension)) return sql``;
+      const t = (column: string) => sql.ref(`t${i}.${column}`);
+      return sql` left join labels as ${sql.id(`t${i}`)} on ${t('set_id')} = u.labels and ${t('kind')} = 'tag' and ${t('name')} = ${dimension.slice(4)}`;
+    }),
+    sql``,
+  );
 
 const isTag = (dimension: Dimension): dimension is `tag:${string}` => dimension.startsWith('tag:');
 
@@ -131,7 +193,7 @@ const groupOf = ({ keys, values }: Sums): UsageGroup => {
   };
 };
 
-/** Postgres gives sums as text. Throws RangeError when a sum is no longer exact. */
+/** Throws RangeError when a sum is no longer exact. */
 const integerOf = (value: unknown): number => {
   const integer = Number(value);
   if (!Number.isSafeInteger(integer)) throw new RangeError(`a sum of ${String(value)} is not exact any more`);

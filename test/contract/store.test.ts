@@ -1,25 +1,52 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { type Database, openDatabase } from '../../gateway/store/database.ts';
 import { parseDimensions } from '../../gateway/store/dimensions.ts';
+import { foldLedger, rebuildRollups } from '../../gateway/store/fold.ts';
 import { createKey, type KeyGrant, listKeys, revokeKey, rotateKey } from '../../gateway/store/keys.ts';
 import { catchUpLedger, forgetLedger } from '../../gateway/store/ledger.ts';
 import { openKeyStore } from '../../gateway/store/open-key-store.ts';
-import { spentSince } from '../../gateway/store/spend-history.ts';
+import { querySpent, spentSince } from '../../gateway/store/spend-history.ts';
 import { queryUsage } from '../../gateway/store/usage.ts';
 import type { AuditRecord } from '../../gateway/types.gen.ts';
 import { outcome, readerOf } from '../support/outcomes.ts';
+import { openPostgres, whyNoPostgres } from '../support/postgres.ts';
 
-/** Every implementation of the seam. `open` may be called several times for one home: those share their data. */
-const STORES: readonly { name: string; open: (home: string) => Promise<Database> }[] = [
-  { name: 'SQLite', open: openDatabase },
+/** An implementation under test. `open` may be called several times for one home: those share their data. */
+interface Store {
+  open(home: string): Promise<Database>;
+  close(): Promise<void>;
+}
+
+/** Every implementation of the seam, and why it cannot be tested here. */
+const STORES: readonly { name: string; without?: string | undefined; prepare: () => Promise<Store> }[] = [
+  { name: 'SQLite', prepare: async () => ({ open: (home) => openDatabase(home), close: async () => {} }) },
+  {
+    name: 'Postgres',
+    without: whyNoPostgres(),
+    prepare: async () => {
+      const postgres = await openPostgres();
+      const urls = new Map<string, Promise<string>>();
+      return {
+        open: async (home) => {
+          if (!urls.has(home)) urls.set(home, postgres.createDatabase());
+          return await openDatabase(home, await urls.get(home));
+        },
+        close: () => postgres.close(),
+      };
+    },
+  },
 ];
 
 const NOW = Date.UTC(2026, 10, 24, 12);
 const PEPPER = new Uint8Array(32).fill(7);
 const NOVEMBER = { firstDay: '2026-11-01', lastDay: '2026-11-30' };
+const EVERYTHING = 'org,team,user,key,use_case,workflow,model,upstream,endpoint,day,tag:course';
+/** The id of the audit log that most tests load. */
+const LOG = 'log-1';
+type SpentArgs = Parameters<typeof querySpent> extends [unknown, ...infer Rest] ? Rest : never;
 const grant = (fields: Partial<KeyGrant> = {}): KeyGrant => ({
   org: 'acme',
   team: 'math',
@@ -30,10 +57,19 @@ const grant = (fields: Partial<KeyGrant> = {}): KeyGrant => ({
   ...fields,
 });
 
-for (const { name, open } of STORES) {
-  describe(`the ${name} store`, () => {
+for (const { name, without, prepare } of STORES) {
+  const describeOrSkip = without === undefined ? describe : describe.skip;
+  describeOrSkip(`the ${name} store${without === undefined ? '' : ` (${without})`}`, () => {
+    let implementation: Store;
     let home: string;
     let store: Database;
+    beforeAll(async () => {
+      implementation = await prepare();
+    });
+    afterAll(async () => {
+      await implementation.close();
+    });
+    const open = (at: string): Promise<Database> => implementation.open(at);
     beforeEach(async () => {
       home = await mkdtemp(join(tmpdir(), 'aegis-store-'));
       store = await open(home);
@@ -44,7 +80,14 @@ for (const { name, open } of STORES) {
     });
 
     const load = (records: readonly AuditRecord[], batchRows?: number): Promise<number> =>
-      catchUpLedger(store.db, home, readerOf(records), batchRows === undefined ? {} : { batchRows });
+      catchUpLedger(store.db, home, readerOf(records), { log: LOG, ...(batchRows !== undefined && { batchRows }) });
+    /** What a subject spent; where a store can answer at once, it must say the same. */
+    const spentBy = async (...args: SpentArgs): Promise<number> => {
+      const spent = await querySpent(store, ...args);
+      if (store.dialect === 'sqlite') expect(spentSince(store, ...args)).toBe(spent);
+      else expect(() => spentSince(store, ...args)).toThrow(TypeError);
+      return spent;
+    };
     const report = async (by: string, range = NOVEMBER) => await queryUsage(store.db, parseDimensions(by), range);
 
     describe('keys', () => {
@@ -245,11 +288,14 @@ for (const { name, open } of STORES) {
             let seen = 0;
             for await (const entry of whole(folder, options)) {
               if (++seen === 15)
-                overtaken += await catchUpLedger(other.db, home, readerOf(many.slice(0, 42)), { batchRows: 11 });
+                overtaken += await catchUpLedger(other.db, home, readerOf(many.slice(0, 42)), {
+                  log: LOG,
+                  batchRows: 11,
+                });
               yield entry;
             }
           },
-          { batchRows: 7 },
+          { log: LOG, batchRows: 7 },
         );
         await other.close();
         expect(overtaken).toBe(42 - 14);
@@ -271,7 +317,7 @@ for (const { name, open } of STORES) {
                 yield entry;
               }
             },
-            { batchRows: 10 },
+            { log: LOG, batchRows: 10 },
           ),
         ).rejects.toThrow('the disk is gone');
         expect((await report('org')).total.requests).toBe(17);
@@ -289,23 +335,106 @@ for (const { name, open } of STORES) {
         expect(await load([outcome('a'), outcome('b', { microUsd: 3 })])).toBe(1);
       });
 
-      test('a ledger that was lost is rebuilt the same from the log', async () => {
+      test('a ledger that was lost is rebuilt the same from the log; a shared one is not forgotten', async () => {
         await load(records, 3);
-        const by = 'org,team,user,key,use_case,workflow,model,upstream,day,tag:course';
-        const before = await report(by);
+        const before = await report(EVERYTHING);
+        if (store.dialect === 'postgres') {
+          await expect(forgetLedger(store.db)).rejects.toThrow(TypeError);
+          return;
+        }
         await forgetLedger(store.db);
-        expect((await report(by)).total.requests).toBe(0);
+        expect((await report(EVERYTHING)).total.requests).toBe(0);
         expect(await load(records, 2)).toBe(7);
-        expect(await report(by)).toEqual(before);
+        expect(await report(EVERYTHING)).toEqual(before);
+      });
+
+      test('rows that are in the roll-ups, or not yet, or fold while a report is made, make one report', async () => {
+        const many = Array.from({ length: 60 }, (_, i) =>
+          outcome(`r${i}`, {
+            time: `2026-${i % 2 ? '10' : '11'}-${String((i % 28) + 1).padStart(2, '0')}T10:00:00.000Z`,
+            microUsd: i * 7,
+            duration_ms: i * 11,
+            caller: { user: `u${i % 3}`, team: `t${i % 2}` },
+            purpose: { tags: { course: `c${i % 4}` } },
+            endpoint: i % 5 ? 'chat.completions' : 'embeddings',
+            outcome: i % 9 ? 'ok' : 'denied',
+          }),
+        );
+        await load(many);
+        const range = { firstDay: '2026-10-09', lastDay: '2026-11-25' };
+        const kinds = [
+          EVERYTHING,
+          '',
+          'org',
+          'team',
+          'user',
+          'tag:course',
+          'day,model',
+          'endpoint',
+          'user,model',
+          'user,day',
+        ];
+        const reports = () => Promise.all(kinds.map((by) => report(by, range)));
+        const before = await reports();
+        expect(before[0]!.total.requests).toBeGreaterThan(40);
+        const [during] = await Promise.all([reports(), foldLedger(store.db, 1)]);
+        expect(during).toEqual(before);
+        expect(await foldLedger(store.db, 1)).toBe(0);
+        expect(await reports()).toEqual(before);
+        await rebuildRollups(store.db);
+        expect(await reports()).toEqual(before);
+      });
+
+      test('several logs load into one ledger at once, each from its own place', async () => {
+        const logOf = (gateway: number): AuditRecord[] =>
+          Array.from({ length: 200 }, (_, i) =>
+            outcome(`g${gateway}-${i}`, { microUsd: 1, caller: { user: `u${i % 7}` } }),
+          );
+        const loadOf = ({ db }: Database, gateway: number): Promise<number> =>
+          catchUpLedger(db, home, readerOf(logOf(gateway)), { log: `log-${gateway}`, batchRows: 13 });
+        // SQLite blocks the thread while another connection writes: only Postgres has writers side by side in one.
+        const stores = store.dialect === 'sqlite' ? [store] : [store, await open(home), await open(home)];
+        const loaded =
+          stores.length > 1
+            ? await Promise.all(stores.map(loadOf))
+            : [await loadOf(store, 0), await loadOf(store, 1), await loadOf(store, 2)];
+        expect(loaded).toEqual([200, 200, 200]);
+        expect(await catchUpLedger(store.db, home, readerOf(logOf(1)), { log: 'log-1' })).toBe(0);
+        await foldLedger(store.db, 1);
+        expect((await report('user')).total).toMatchObject({ requests: 600, cost_micro_usd: 600 });
+        await Promise.all(stores.slice(1).map((other) => other.close()));
+      });
+
+      test('a shared ledger refuses a log without an id', async () => {
+        const loading = catchUpLedger(store.db, home, readerOf(records));
+        if (store.dialect === 'postgres') await expect(loading).rejects.toThrow(TypeError);
+        else expect(await loading).toBe(7);
+      });
+
+      test('a name that Postgres cannot hold is a name all the same, the same in both stores', async () => {
+        await load([
+          outcome('a', { caller: { user: 'a\0b' }, purpose: { tags: { 'c\0': '\ud800' } }, microUsd: 3 }),
+          outcome('b', { caller: { user: 'a\ufffdb' }, microUsd: 4 }),
+        ]);
+        await foldLedger(store.db, 1);
+        expect((await report('user')).groups.map(({ keys, requests }) => [keys, requests])).toEqual([
+          [['acme', 'a\ufffdb'], 2],
+        ]);
+        expect(await spentBy('user', 'acme/a\0b', 0, NOW + 86_400_000)).toBe(7);
       });
 
       test('a position that is not of this log starts anew and counts nothing twice', async () => {
         await load(records);
         const whole = readerOf(records);
-        const added = await catchUpLedger(store.db, home, async function* (folder, options) {
-          if ('from' in options) throw Object.assign(new Error('stale'), { name: 'StalePositionError' });
-          yield* whole(folder, options);
-        });
+        const added = await catchUpLedger(
+          store.db,
+          home,
+          async function* (folder, options) {
+            if ('from' in options) throw Object.assign(new Error('stale'), { name: 'StalePositionError' });
+            yield* whole(folder, options);
+          },
+          { log: LOG },
+        );
         expect(added).toBe(0);
         expect((await report('org')).total.requests).toBe(7);
       });
@@ -317,7 +446,16 @@ for (const { name, open } of STORES) {
         await load(names.map((user, i) => outcome(`r${i}`, { caller: { user }, purpose: { tags: { "it's": user } } })));
         expect((await report('user')).groups.map(({ keys }) => keys[1]).sort()).toEqual([...names].sort());
         expect((await report(`tag:it's`)).groups.map(({ keys }) => keys[0]).sort()).toEqual([...names].sort());
-        for (const user of names) expect(spentSince(store, 'user', `acme/${user}`, 0, NOW)).toBe(0);
+        for (const user of names) expect(await spentBy('user', `acme/${user}`, 0, NOW)).toBe(0);
+      });
+
+      test('a report of one organisation has no other’s', async () => {
+        await load([outcome('a', { microUsd: 1 }), outcome('b', { caller: { org: 'other' }, microUsd: 2 })]);
+        const only = async () => await queryUsage(store.db, ['org', 'user'], NOVEMBER, { org: 'other' });
+        const expected = { groups: [{ keys: ['other', 'ann'], cost_micro_usd: 2 }], total: { requests: 1 } };
+        expect(await only()).toMatchObject(expected);
+        await foldLedger(store.db, 1);
+        expect(await only()).toMatchObject(expected);
       });
 
       test('teams of two organisations with one name are two rows', async () => {
@@ -395,22 +533,27 @@ for (const { name, open } of STORES) {
             purpose: { workflow: 'w', use_case: 'x' },
           }),
         ]);
-        const spent = (scope: Parameters<typeof spentSince>[1], subject: string) =>
-          spentSince(store, scope, subject, Date.UTC(2026, 10, 1), Date.UTC(2026, 11, 1));
-        expect(spent('org', 'acme')).toBe(5);
-        expect(spent('key', 'key_9')).toBe(3);
-        expect(spent('team', 'acme/math')).toBe(1);
-        expect(spent('user', 'acme/u')).toBe(4);
-        expect(spent('group', 'acme/night')).toBe(1);
-        expect(spent('workflow', 'acme/w')).toBe(4);
-        expect(spent('use_case', 'acme/homework')).toBe(1);
-        expect(spent('tag', 'acme/course=a=b/c')).toBe(1);
-        expect(spent('team', 'acme/none')).toBe(0);
+        const spent = (scope: SpentArgs[0], subject: string) =>
+          spentBy(scope, subject, Date.UTC(2026, 10, 1), Date.UTC(2026, 11, 1));
+        const expected: [SpentArgs[0], string, number][] = [
+          ['org', 'acme', 5],
+          ['key', 'key_9', 3],
+          ['team', 'acme/math', 1],
+          ['user', 'acme/u', 4],
+          ['group', 'acme/night', 1],
+          ['workflow', 'acme/w', 4],
+          ['use_case', 'acme/homework', 1],
+          ['tag', 'acme/course=a=b/c', 1],
+          ['team', 'acme/none', 0],
+        ];
+        for (const [scope, subject, microUsd] of expected) expect(await spent(scope, subject)).toBe(microUsd);
+        await foldLedger(store.db, 1);
+        for (const [scope, subject, microUsd] of expected) expect(await spent(scope, subject)).toBe(microUsd);
       });
 
-      test('a subject of another form is an error, because its budget would start anew at each restart', () => {
-        expect(() => spentSince(store, 'team', 'math', 0, 1)).toThrow(RangeError);
-        expect(() => spentSince(store, 'tag', 'acme/course', 0, 1)).toThrow(RangeError);
+      test('a subject of another form is an error, because its budget would start anew at each restart', async () => {
+        await expect(querySpent(store, 'team', 'math', 0, 1)).rejects.toThrow(RangeError);
+        await expect(querySpent(store, 'tag', 'acme/course', 0, 1)).rejects.toThrow(RangeError);
       });
 
       test('bounds fall on any millisecond, as in zones that are not UTC', async () => {
@@ -422,16 +565,23 @@ for (const { name, open } of STORES) {
           '2026-11-03T18:30:00.000Z',
         ];
         await load(times.map((time, i) => outcome(`r${i}`, { time, microUsd: 10 ** i })));
-        for (const [scope, subject] of [
-          ['org', 'acme'],
-          ['key', 'key_1'],
-        ] as const) {
-          const sum = (from: string, to: string) => spentSince(store, scope, subject, Date.parse(from), Date.parse(to));
-          expect(sum('2026-11-01T18:30:00Z', '2026-11-03T18:30:00Z')).toBe(1_110);
-          expect(sum('2026-11-01T00:00:00Z', '2026-11-04T00:00:00Z')).toBe(11_111);
-          expect(sum('2026-11-01T18:30:00Z', '2026-11-01T19:00:00Z')).toBe(10);
-          expect(sum('2026-11-01T18:30:00Z', '2026-11-02T00:00:00Z')).toBe(10);
-          expect(sum('2026-11-02T00:00:00Z', '2026-11-02T00:00:00Z')).toBe(0);
+        // Folded not at all, in part, and whole: the sums are the same.
+        for (const fold of [0, 3, 5]) {
+          if (fold > 0) await store.db.updateTable('ledger').set({ folded_seq: 0, last_seq: fold }).execute();
+          if (fold > 0) await rebuildRollups(store.db);
+          await store.db.updateTable('ledger').set({ last_seq: 5 }).execute();
+          for (const [scope, subject] of [
+            ['org', 'acme'],
+            ['key', 'key_1'],
+            ['team', 'acme/math'],
+          ] as const) {
+            const sum = (from: string, to: string) => spentBy(scope, subject, Date.parse(from), Date.parse(to));
+            expect(await sum('2026-11-01T18:30:00Z', '2026-11-03T18:30:00Z')).toBe(1_110);
+            expect(await sum('2026-11-01T00:00:00Z', '2026-11-04T00:00:00Z')).toBe(11_111);
+            expect(await sum('2026-11-01T18:30:00Z', '2026-11-01T19:00:00Z')).toBe(10);
+            expect(await sum('2026-11-01T18:30:00Z', '2026-11-02T00:00:00Z')).toBe(10);
+            expect(await sum('2026-11-02T00:00:00Z', '2026-11-02T00:00:00Z')).toBe(0);
+          }
         }
       });
     });

@@ -35,7 +35,7 @@ describe('the parts of a report', () => {
 
   test('an unknown dimension is answered with the list of those that exist', () => {
     expect(() => parseDimensions('org,colour')).toThrow(
-      'unknown dimension "colour"; there are org, team, user, key, use_case, workflow, model, upstream, day and tag:<name>',
+      'unknown dimension "colour"; there are org, team, user, key, use_case, workflow, model, upstream, endpoint, day and tag:<name>',
     );
     for (const text of ['tag:', 'org,org']) expect(() => parseDimensions(text)).toThrow(RangeError);
   });
