@@ -5,8 +5,7 @@ import { auditLayout } from '../audit/layout.ts';
 import { openAuditLog } from '../audit/log.ts';
 import { readAudit } from '../audit/read.ts';
 import type { AuditRecord } from '../types.gen.ts';
-import { auditHome } from './audit-home.ts';
-import { requireDecision } from './audit-show.ts';
+import { auditHomes, requireDecision } from './audit-home.ts';
 import { CliError } from './cli-error.ts';
 
 interface EraseFlags {
@@ -32,10 +31,16 @@ export const auditEraseCommand = (): Command =>
 const erase = async (ids: string[], flags: EraseFlags, command: Command): Promise<void> => {
   const byCaller = flags.user !== undefined || flags.org !== undefined;
   if (ids.length > 0 === byCaller) command.error('error: name decision ids, or --user and --org', { exitCode: 2 });
-  const home = auditHome(flags.home);
-  const contents = byCaller ? await contentsOfCaller(home, flags) : await contentsOfDecisions(home, ids);
-  await eraseContents(auditLayout(home), localDisk, contents.flat(), flags.reason, Date.now());
-  const isRecorded = contents.length === 0 || (await record(home));
+  const homes = auditHomes(flags.home);
+  // All of them are found before the first is destroyed: an unknown id erases nothing.
+  const logged = byCaller ? await contentsOfCaller(homes, flags) : await contentsOfDecisions(homes, ids);
+  const contents: Contents = [];
+  let isRecorded = true;
+  for (const [home, found] of logged) {
+    await eraseContents(auditLayout(home), localDisk, found.flat(), flags.reason, Date.now());
+    if (found.length > 0 && !(await record(home))) isRecorded = false;
+    contents.push(...found);
+  }
   const decisions = new Set(contents.map(([frame]) => frame?.id)).size;
   if (flags.json) {
     console.log(JSON.stringify({ contents: contents.length, decisions, recorded: isRecorded }));
@@ -65,18 +70,28 @@ const record = async (home: string): Promise<boolean> => {
 /** The frames of each content. */
 type Contents = (readonly ErasedContent[])[];
 
-const contentsOfDecisions = async (home: string, ids: readonly string[]): Promise<Contents> => {
-  const contents: Contents = [];
+/** The contents by the folder whose log has them. */
+type LoggedContents = Map<string, Contents>;
+
+const contentsOfDecisions = async (homes: readonly string[], ids: readonly string[]): Promise<LoggedContents> => {
+  const contents: LoggedContents = new Map();
   for (const id of ids) {
-    const { intent, outcome } = await requireDecision(home, id);
-    const own = [intent, outcome].map((found) => (found ? erasable(found) : [])).filter(({ length }) => length > 0);
+    const { home, found } = await requireDecision(homes, id);
+    const { intent, outcome } = found;
+    const own = [intent, outcome].map((record) => (record ? erasable(record) : [])).filter(({ length }) => length > 0);
     if (own.length === 0) throw new CliError(`decision ${id} has no kept content; nothing was erased`);
-    contents.push(...own);
+    contents.set(home, [...(contents.get(home) ?? []), ...own]);
   }
   return contents;
 };
 
-const contentsOfCaller = async (home: string, { user, org }: EraseFlags): Promise<Contents> => {
+const contentsOfCaller = async (homes: readonly string[], flags: EraseFlags): Promise<LoggedContents> => {
+  const contents: LoggedContents = new Map();
+  for (const home of homes) contents.set(home, await contentsIn(home, flags));
+  return contents;
+};
+
+const contentsIn = async (home: string, { user, org }: EraseFlags): Promise<Contents> => {
   const contents: Contents = [];
   for await (const { record: entry } of readAudit(home)) {
     const content = erasable(entry);

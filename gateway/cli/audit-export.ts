@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { Command } from 'commander';
 import { readAudit } from '../audit/read.ts';
-import { auditHome } from './audit-home.ts';
+import { auditHomes } from './audit-home.ts';
 import { parseSince } from './audit-since.ts';
 
 interface ExportFlags {
@@ -28,10 +28,12 @@ const exportRecords = async (flags: ExportFlags): Promise<void> => {
     if (!process.stdout.write(lines)) await once(process.stdout, 'drain');
     lines = '';
   };
-  for await (const { record } of readAudit(auditHome(flags.home))) {
-    if (!(Date.parse(record.time) >= since)) continue;
-    lines += `${JSON.stringify(record)}\n`;
-    if (lines.length > CHUNK_CHARACTERS) await flush();
+  for (const home of auditHomes(flags.home)) {
+    for await (const { record } of readAudit(home)) {
+      if (!(Date.parse(record.time) >= since)) continue;
+      lines += `${JSON.stringify(record)}\n`;
+      if (lines.length > CHUNK_CHARACTERS) await flush();
+    }
   }
   await flush();
 };

@@ -1,10 +1,9 @@
 import { Command } from 'commander';
 import { ContentReader } from '../audit/content.ts';
-import { type FoundDecision, findDecision } from '../audit/find.ts';
+import type { FoundDecision } from '../audit/find.ts';
 import { auditLayout } from '../audit/layout.ts';
 import type { AuditIntent, AuditOutcome } from '../types.gen.ts';
-import { auditHome } from './audit-home.ts';
-import { CliError } from './cli-error.ts';
+import { auditHomes, requireDecision } from './audit-home.ts';
 
 /** `aegis audit show`: the records of one decision as they are, and the content in clear. */
 export const auditShowCommand = (): Command =>
@@ -16,8 +15,7 @@ export const auditShowCommand = (): Command =>
     .action(show);
 
 const show = async (id: string, flags: { home?: string; json?: true }): Promise<void> => {
-  const home = auditHome(flags.home);
-  const found = await requireDecision(home, id);
+  const { home, found } = await requireDecision(auditHomes(flags.home), id);
   const contents = await readContents(home, found);
   const records = [found.intent, found.outcome, ...found.events].filter((record) => record !== undefined);
   if (flags.json) {
@@ -26,13 +24,6 @@ const show = async (id: string, flags: { home?: string; json?: true }): Promise<
   }
   for (const record of records) console.log(`${record.kind}\n${indent(JSON.stringify(record, null, 2))}\n`);
   for (const { of, text, reason } of contents) console.log(`${of}\n${indent(text ?? `(${reason})`)}\n`);
-};
-
-/** The decision of that id. Throws CliError when the log has none. */
-export const requireDecision = async (home: string, id: string): Promise<FoundDecision> => {
-  const found = await findDecision(home, id);
-  if (!found) throw new CliError(`the audit log in ${home} has no decision ${id}`);
-  return found;
 };
 
 /** A prompt or answer that was kept: its text, or why there is none any more. */

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { Command } from 'commander';
 import { describeBadRecord } from '../audit/corruption.ts';
 import { type AuditReport, verifyAudit } from '../audit/verify.ts';
-import { auditHome } from './audit-home.ts';
+import { auditHomes } from './audit-home.ts';
 import { CliError } from './cli-error.ts';
 
 interface VerifyFlags {
@@ -23,17 +23,32 @@ export const auditVerifyCommand = (): Command =>
     .action(verify);
 
 const verify = async (flags: VerifyFlags): Promise<void> => {
-  const home = auditHome(flags.home);
-  const report = await verifyAudit(home, {
-    checkpoints: flags.checkpoint === undefined ? undefined : await readCheckpoints(flags.checkpoint),
-    verifierKey: flags.key,
-  }).catch((error: { name?: string; message?: string }) => {
-    throw error.name === 'TypeError' && /checkpoint|verifier key/.test(error.message ?? '')
-      ? new CliError(error.message ?? '')
-      : error;
-  });
-  if (!report.ok) process.exitCode = 1;
-  console.log(flags.json ? JSON.stringify(report) : verifyText(report));
+  const all = auditHomes(flags.home);
+  // Checkpoints and their key are one log's: that of the named folder itself.
+  const homes = flags.checkpoint === undefined && flags.key === undefined ? all : all.slice(0, 1);
+  const reports: AuditReport[] = [];
+  for (const home of homes) reports.push(await verifyLog(home, flags));
+  if (!reports.every(({ ok }) => ok)) process.exitCode = 1;
+  const [only] = reports;
+  if (only && reports.length === 1) {
+    console.log(flags.json ? JSON.stringify(only) : verifyText(only));
+    return;
+  }
+  const logs = reports.map((report, index) => ({ home: homes[index] as string, ...report }));
+  if (flags.json) console.log(JSON.stringify({ ok: reports.every(({ ok }) => ok), logs }));
+  else console.log(logs.map(({ home, ...report }) => `${home}\n${verifyText(report)}`).join('\n\n'));
+};
+
+const verifyLog = async (home: string, flags: VerifyFlags): Promise<AuditReport> => {
+  try {
+    return await verifyAudit(home, {
+      checkpoints: flags.checkpoint === undefined ? undefined : await readCheckpoints(flags.checkpoint),
+      verifierKey: flags.key,
+    });
+  } catch (error) {
+    const { name, message = '' } = error as { name?: string; message?: string };
+    throw name === 'TypeError' && /checkpoint|verifier key/.test(message) ? new CliError(message) : error;
+  }
 };
 
 const readCheckpoints = async (file: string): Promise<string> => {

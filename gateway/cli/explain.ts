@@ -3,8 +3,8 @@ import type { FoundDecision } from '../audit/find.ts';
 import { readStoredBundle } from '../policy/bundle-store.ts';
 import type { ExplanationTable } from '../policy/explanation-table.ts';
 import type { BundleRef, Decision, Input } from '../types.gen.ts';
-import { auditHome } from './audit-home.ts';
-import { readContents, requireDecision, type ShownContent } from './audit-show.ts';
+import { auditHomes, requireDecision } from './audit-home.ts';
+import { readContents, type ShownContent } from './audit-show.ts';
 import { explainText } from './explain-text.ts';
 
 /** Everything that is known of one decision. */
@@ -38,13 +38,13 @@ export const explainCommand = (): Command =>
     .option('--home <folder>', 'home of the gateway (default: AEGIS_HOME, else .aegis)')
     .option('--json', 'print JSON, with the whole input and decision')
     .action(async (id: string, flags: ExplainFlags) => {
-      const explanation = await explain(auditHome(flags.home), id, flags.content === true);
+      const explanation = await explain(auditHomes(flags.home), id, flags.content === true);
       console.log(flags.json ? JSON.stringify(jsonOf(explanation)) : explainText(explanation));
     });
 
-/** Collects what the audit log and the stored bundle know of a decision. Throws CliError when there is none of that id. */
-export const explain = async (home: string, id: string, withContent: boolean): Promise<Explanation> => {
-  const found = await requireDecision(home, id);
+/** Collects what the audit logs and the stored bundle know of a decision. Throws CliError when there is none of that id. */
+export const explain = async (homes: readonly string[], id: string, withContent: boolean): Promise<Explanation> => {
+  const { home, found } = await requireDecision(homes, id);
   const input = (found.intent?.input ?? found.outcome?.input ?? undefined) as Input | undefined;
   const decision = (found.intent?.decision ?? found.outcome?.decision ?? undefined) as Decision | undefined;
   const bundle = found.intent?.bundle ?? found.outcome?.bundle ?? undefined;

@@ -150,7 +150,7 @@ describe('aegis explain', () => {
           stages_us: { receive: 100, forward: 80_000 },
         }),
       );
-      const explanation = await explain(home, 'dec_1', true);
+      const explanation = await explain([home], 'dec_1', true);
       const text = explainText(explanation);
       expect(text).toMatch(/^ALLOWED, status 200, campus-8b by local\n/);
       for (const [, { title, file, line }] of [fired, other]) {
@@ -198,7 +198,7 @@ describe('aegis explain', () => {
           decision: asRecord(decisionOf({ allow: false, deny, rules: ['access.unknown_workflow'] })),
         }),
       );
-      const explanation = await explain(home, 'dec_2', false);
+      const explanation = await explain([home], 'dec_2', false);
       const text = explainText(explanation);
       expect(text).toMatch(/^DENIED by policy, status 403, policy_denied\n/);
       expect(text).toMatch(
@@ -211,7 +211,7 @@ describe('aegis explain', () => {
     withHome(async (home, open) => {
       const log = await open();
       await log.append({ ...intentOf('dec_3'), input: asRecord(INPUT), decision: asRecord(decisionOf({})) });
-      expect(explainText(await explain(home, 'dec_3', false))).toMatch(/^ALLOWED, and no outcome yet/);
-      await expect(explain(home, 'dec_4', false)).rejects.toThrow(/has no decision dec_4/);
+      expect(explainText(await explain([home], 'dec_3', false))).toMatch(/^ALLOWED, and no outcome yet/);
+      await expect(explain([home], 'dec_4', false)).rejects.toThrow(/has no decision dec_4/);
     }));
 });
