@@ -72,7 +72,7 @@ const serve =
     const { req, res } = ctx;
     const x: Exchange = ctx.state.exchange;
     const head = x.keep('head', receive(req, x.ids));
-    const caller = x.keep('caller', authenticate(head, gw.keys, x.receivedAt));
+    const caller = x.keep('caller', await authenticate(head, gw, x.receivedAt));
     if (head.endpoint === 'models') {
       const { input } = x.keep('described', { input: describeBodiless(head, caller, gw.facts) });
       return answerModels(gw, x, head, input, servingPolicy(gw, x), res);

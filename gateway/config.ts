@@ -2,6 +2,8 @@ import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { Ajv, type ErrorObject } from 'ajv';
 import { type Document, isMap, isPair, isScalar, isSeq, LineCounter, type Node, parseDocument, visit } from 'yaml';
+import { parseClaimPath } from './claim-path.ts';
+import { isLoopback } from './loopback.ts';
 import type { Config } from './types.gen.ts';
 
 /** A config with every default filled in and every path absolute. */
@@ -9,16 +11,14 @@ export interface Settings {
   readonly listen: Address;
   readonly adminListen: Address;
   readonly home: string;
+  /** Where this process keeps its audit log and its last known good bundle: the home, but for workers beside the first. */
+  readonly logHome: string;
+  /** Whether other processes listen on the same address. */
+  readonly reusePort: boolean;
   readonly limits: { readonly bodyBytes: number; readonly depth: number; readonly responseBytes: number };
   readonly upstreams: readonly UpstreamSettings[];
   readonly bundles: { readonly source: string; readonly publicKeys: readonly string[]; readonly pollMs: number };
   readonly checkpointMs: number;
-  readonly logLevel: NonNullable<Config['log_level']>;
-}
-
-export type UpstreamSettings = Config['upstreams'][number];
-
-export interface Address {
   readonly telemetry: {
     /** Null where nothing is sent. */
     readonly otlpEndpoint: string | null;
@@ -31,6 +31,15 @@ export interface Address {
     /** How long keys that cannot be looked at again are believed. */
     readonly maxStaleMs: number;
   };
+  readonly logLevel: NonNullable<Config['log_level']>;
+}
+
+export type UpstreamSettings = Config['upstreams'][number];
+
+/** An issuer of tokens, and where the caller is in them. */
+export type IssuerSettings = NonNullable<NonNullable<Config['identity']>['jwt']>[number];
+
+export interface Address {
   readonly host: string;
   readonly port: number;
 }
@@ -131,21 +140,24 @@ const settings = (
       findings.push(`${at([...path, 'api_keys'])} upstream ${name} has the same key twice in api_keys: use its weight`);
     }
   });
-  const result: Settings = {
-    listen: address(env.AEGIS_LISTEN || config.listen, ['listen']),
-    adminListen: address(env.AEGIS_ADMIN_LISTEN || (config.admin.listen as string), ['admin', 'listen']),
-    home: env.AEGIS_HOME ? resolve(env.AEGIS_HOME) : resolve(folder, config.home),
-    limits: {
-      bodyBytes: config.limits.body_bytes as number,
-      depth: config.limits.depth as number,
-      responseBytes: config.limits.response_bytes as number,
-    },
   findings.push(
     ...issuerFindings(config.identity.jwt ?? []).map(({ path, why }) => `${at(path)} ${path.join('.')} ${why}`),
   );
   if (config.telemetry.headers && !config.telemetry.otlp_endpoint) {
     findings.push(`${at(['telemetry', 'headers'])} telemetry.headers without an otlp_endpoint go nowhere`);
   }
+  const home = env.AEGIS_HOME ? resolve(env.AEGIS_HOME) : resolve(folder, config.home);
+  const result: Settings = {
+    listen: address(env.AEGIS_LISTEN || config.listen, ['listen']),
+    adminListen: address(env.AEGIS_ADMIN_LISTEN || (config.admin.listen as string), ['admin', 'listen']),
+    home,
+    logHome: home,
+    reusePort: false,
+    limits: {
+      bodyBytes: config.limits.body_bytes as number,
+      depth: config.limits.depth as number,
+      responseBytes: config.limits.response_bytes as number,
+    },
     upstreams: config.upstreams,
     bundles: {
       source: resolve(folder, config.bundles.source as string),
@@ -153,17 +165,6 @@ const settings = (
       pollMs: (config.bundles.poll_s as number) * 1000,
     },
     checkpointMs: (config.audit.checkpoint_s as number) * 1000,
-    logLevel: config.log_level,
-  };
-  if (findings.length > 0) throw new ConfigError(findings);
-  return result;
-};
-
-const locate = (document: Document, error: ErrorObject): number | undefined => {
-  const path = error.instancePath
-    .split('/')
-    .slice(1)
-    .map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'));
     telemetry: {
       otlpEndpoint: config.telemetry.otlp_endpoint ?? null,
       headers: config.telemetry.headers ?? {},
@@ -174,6 +175,55 @@ const locate = (document: Document, error: ErrorObject): number | undefined => {
       jwt: config.identity.jwt as IssuerSettings[],
       maxStaleMs: (config.identity.max_stale_s as number) * 1000,
     },
+    logLevel: config.log_level,
+  };
+  if (findings.length > 0) throw new ConfigError(findings);
+  return result;
+};
+
+/** What is wrong with the issuers beyond their schema. */
+const issuerFindings = (issuers: readonly IssuerSettings[]): { path: string[]; why: string }[] => {
+  const findings: { path: string[]; why: string }[] = [];
+  const seen = new Set<string>();
+  for (const [index, { issuer, audience, jwks_uri: uri, claims, allow_claims: shown = [] }] of issuers.entries()) {
+    const path = ['identity', 'jwt', String(index)];
+    const name = JSON.stringify([issuer, audience]);
+    if (seen.has(name)) findings.push({ path: [...path, 'issuer'], why: 'has this audience twice' });
+    seen.add(name);
+    // Whoever can answer for the address can make any caller.
+    if (!isSafeAddress(uri)) findings.push({ path: [...path, 'jwks_uri'], why: 'must be https, or http on loopback' });
+    const paths: [string[], unknown][] = [
+      ...Object.entries(claims).map(([field, source]): [string[], unknown] => [['claims', field], source]),
+      ...shown.map((text, at): [string[], unknown] => [['allow_claims', String(at)], text]),
+    ];
+    for (const [where, text] of paths) {
+      const why = typeof text === 'string' ? claimPathError(text) : undefined;
+      if (why) findings.push({ path: [...path, ...where], why });
+    }
+  }
+  return findings;
+};
+
+const isSafeAddress = (text: string): boolean => {
+  const url = URL.parse(text);
+  if (url === null || url.username !== '' || url.password !== '') return false;
+  return url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(url.hostname.replace(/^\[|\]$/g, '')));
+};
+
+const claimPathError = (text: string): string | undefined => {
+  try {
+    parseClaimPath(text);
+    return undefined;
+  } catch (error) {
+    return `is no path of a claim: ${(error as Error).message}`;
+  }
+};
+
+const locate = (document: Document, error: ErrorObject): number | undefined => {
+  const path = error.instancePath
+    .split('/')
+    .slice(1)
+    .map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'));
   const unknown = error.params.additionalProperty as string | undefined;
   if (unknown !== undefined) {
     const parent = path.length === 0 ? document.contents : document.getIn(path, true);

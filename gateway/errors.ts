@@ -32,6 +32,8 @@ export const ERRORS = {
   no_candidate: { status: 502, openai: 'server_error', anthropic: 'api_error' },
   policy_unavailable: { status: 503, openai: 'server_error', anthropic: 'overloaded_error' },
   audit_unavailable: { status: 503, openai: 'server_error', anthropic: 'overloaded_error' },
+  identity_unavailable: { status: 503, openai: 'server_error', anthropic: 'overloaded_error' },
+  store_unavailable: { status: 503, openai: 'server_error', anthropic: 'overloaded_error' },
   shutting_down: { status: 503, openai: 'server_error', anthropic: 'overloaded_error' },
   upstream_timeout: { status: 504, openai: 'server_error', anthropic: 'api_error' },
 } as const;
@@ -50,10 +52,10 @@ export interface ErrorDetail {
   retryAfterMs?: number;
   /** The methods a path takes, for the allow header of 405. */
   allow?: string;
-  /** What the limits have left, for the x-ratelimit headers of a refusal. */
-  states?: readonly LimitState[];
   /** The limit that refused. */
   limit?: { readonly kind: LimitState['kind']; readonly scope: LimitState['scope'] };
+  /** What the limits have left, for the x-ratelimit headers of a refusal. */
+  states?: readonly LimitState[];
   cause?: unknown;
 }
 

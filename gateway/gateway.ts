@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import type { AuditLog } from './audit/audit-log.ts';
 import type { Settings } from './config.ts';
+import type { TokenVerifier } from './identity/token-verifier.ts';
 import type { Limiter } from './limit/limiter.ts';
 import type { Policy, PolicySource } from './policy/policy.ts';
 import type { PriceTable } from './prices.ts';
@@ -8,14 +9,15 @@ import type { Detector, OpenVault } from './redact/redactor.ts';
 import type { Facts } from './stages/describe.ts';
 import type { KeyStore } from './store/key-store.ts';
 import type { Strangers } from './strangers.ts';
-import type { Upstream } from './upstream/upstream.ts';
 import type { Telemetry } from './telemetry/telemetry.ts';
+import type { Upstream } from './upstream/upstream.ts';
 
 /** Everything a request needs, behind interfaces. `wire.ts` alone knows what stands behind them. */
 export interface Gateway {
   readonly limits: Settings['limits'];
   readonly policies: PolicySource;
   readonly keys: KeyStore;
+  readonly tokens: TokenVerifier;
   readonly limiter: Limiter;
   readonly facts: Facts;
   readonly detector: Detector;
@@ -25,8 +27,8 @@ export interface Gateway {
   /** The prices of a policy's catalogue. */
   prices(policy: Policy): PriceTable;
   readonly strangers: Strangers;
+  readonly telemetry: Telemetry;
   readonly log: Logger;
   /** Whether the gateway is stopping: each answer then closes its connection. */
-  readonly telemetry: Telemetry;
   readonly isDraining: () => boolean;
 }

@@ -785,6 +785,10 @@ export interface Config {
    */
   identity?: {
     /**
+     * How long keys that cannot be looked at again are believed: the table of API keys while the database cannot be reached, an issuer's keys while it cannot.
+     */
+    max_stale_s?: number;
+    /**
      * Issuers (OIDC) whose tokens are taken.
      *
      * @maxItems 32
@@ -837,10 +841,6 @@ export interface Config {
     }[];
   };
   /**
-   * Least level of log lines.
-   */
-  log_level?: 'debug' | 'info' | 'warn' | 'error' | 'silent';
-  /**
    * Where metrics and traces are sent beside /metrics of the control plane, which is always there.
    */
   telemetry?: {
@@ -863,6 +863,10 @@ export interface Config {
      */
     metrics_interval_s?: number;
   };
+  /**
+   * Least level of log lines.
+   */
+  log_level?: 'debug' | 'info' | 'warn' | 'error' | 'silent';
 }
 
 /**
@@ -2110,4 +2114,55 @@ export interface AdminDecision {
    * The organisation that the operation is confined to: the gateway looks at no other's data. null: all of them. Absent: the caller's own.
    */
   org?: string | null;
+}
+
+/**
+ * The body of POST /admin/v1/keys.
+ */
+export interface CreateKey {
+  /**
+   * Organisation. Absent: the caller's own.
+   */
+  org?: string;
+  /**
+   * Team inside the organisation. Absent: none.
+   */
+  team?: string;
+  /**
+   * Whom the key acts for. Absent: a service.
+   */
+  user?: string;
+  /**
+   * Roles, each of which the caller may grant.
+   *
+   * @minItems 1
+   * @maxItems 32
+   */
+  roles: string[];
+  /**
+   * Groups. Absent: none.
+   *
+   * @maxItems 64
+   */
+  groups?: string[];
+  /**
+   * The only workflows it may serve. Absent: those its roles allow.
+   *
+   * @maxItems 64
+   */
+  workflows?: string[];
+  /**
+   * When it ends, RFC 3339. Absent or null: never.
+   */
+  expires?: string | null;
+}
+
+/**
+ * The body of POST /admin/v1/keys/{id}/rotate; it may be left out.
+ */
+export interface RotateKey {
+  /**
+   * How long the old key works beside the new one, seconds. Absent: an hour.
+   */
+  overlap_s?: number;
 }

@@ -10,13 +10,14 @@ import { ConfigError, type Settings } from './config.ts';
 import { Exchange } from './exchange.ts';
 import type { Gateway } from './gateway.ts';
 import { openHomeSecret } from './home-secret.ts';
+import { openTokenVerifier } from './identity/jwt.ts';
 import type { Scope } from './limit/limiter.ts';
 import { createMemoryLimiter } from './limit/memory.ts';
 import { proveLimiter } from './limit/prove.ts';
 import { isLoopback } from './loopback.ts';
 import { FREE, unknownOutcome } from './outcome.ts';
-import { trustsDemoKey } from './policy/demo-key.ts';
 import { GATEWAY_VERSION } from './policy/activate.ts';
+import { trustsDemoKey } from './policy/demo-key.ts';
 import type { Policy, PolicySource } from './policy/policy.ts';
 import { readPublicKeys } from './policy/signature.ts';
 import { openPolicySource } from './policy/source.ts';
@@ -28,28 +29,29 @@ import { drain, listen } from './server.ts';
 import type { Facts } from './stages/describe.ts';
 import { newIds } from './stages/ids.ts';
 import { openDatabase } from './store/database.ts';
+import { createKeyRegistry } from './store/key-registry.ts';
 import { createKey, type KeyGrant } from './store/keys.ts';
 import { openLedgerFollower } from './store/ledger-follower.ts';
 import { openKeyStore } from './store/open-key-store.ts';
 import { openPepper } from './store/pepper.ts';
 import { spentSince } from './store/spend-history.ts';
 import { openStrangers } from './strangers.ts';
-import type { AuditEvent, Input } from './types.gen.ts';
-import { openUpstreams } from './upstream/upstreams.ts';
 import { openTelemetry } from './telemetry/open-telemetry.ts';
 import { timedAudit } from './timed-audit.ts';
+import type { AuditEvent, Input } from './types.gen.ts';
+import { openUpstreams } from './upstream/upstreams.ts';
+import { watchGateway } from './watch-gateway.ts';
 
 const NOTHING: ReadonlySet<Exchange> = new Set();
-import { watchGateway } from './watch-gateway.ts';
 
 /** How long requests under way may take after a stop was asked for: the whole stop fits the 30 s that Kubernetes gives. */
 const GRACE_MS = 25_000;
 
-/** A gateway that serves. */
-export interface Running {
 /** A key that was revoked must be dead within 5 s: a table older than that is worth an alarm. */
 const KEYS_STALE_MS = 5_000;
 
+/** A gateway that serves. */
+export interface Running {
   readonly url: string;
   readonly adminUrl: string;
   readonly gateway: Gateway;
@@ -141,6 +143,8 @@ const open = async (
   const onStoreError = (error: unknown): void => log.error({ cause: String(error) }, 'the store failed');
   const keys = await openKeyStore(database.db, pepper, { onError: onStoreError });
   closers.push(() => keys.close());
+  const tokens = openTokenVerifier(settings.identity.jwt, { maxStaleMs: settings.identity.maxStaleMs, logger: log });
+  closers.push(() => tokens.close());
   const ledger = await openLedgerFollower({
     home,
     segments: auditLayout(home).chain,
@@ -167,11 +171,11 @@ const open = async (
       telemetry.count('aegis.bundle.activations', { result });
     },
   });
+  serving = policies;
   closers.push(() => policies.close());
 
   const upstreams = await openUpstreams(settings.upstreams, log);
   closers.push(async () => {
-  serving = policies;
     for (const upstream of upstreams.values()) await upstream.close();
   });
   const strangers = openStrangers(audit, (error) => log.error({ cause: String(error) }, 'the audit failed'));
@@ -182,6 +186,7 @@ const open = async (
     limits: settings.limits,
     policies,
     keys,
+    tokens,
     limiter,
     facts: factsOf(upstreams, limiter, pepper),
     detector: createDetector(),
@@ -190,17 +195,12 @@ const open = async (
     upstreams,
     prices: pricesByPolicy(),
     strangers,
+    telemetry,
     log,
     isDraining: () => isDraining,
   };
 
   const exchanges = new Set<Exchange>();
-    telemetry,
-  const app = createApp(gateway, exchanges);
-  // Koa tells of sockets that callers closed; the exchange's outcome has it already.
-  app.on('error', (error: unknown) => log.debug({ cause: String(error) }, 'connection'));
-  // The control plane closes last: it says that the gateway is stopping while requests end.
-  const control = await listen(
   watchGateway(telemetry, gateway, {
     openRequests: () => exchanges.size,
     problems: () => problemsOf(gateway, isDraining),
@@ -209,6 +209,11 @@ const open = async (
     isBundleRefused: () => policies.isRefusing,
     isLimiterDegraded: () => false,
   });
+  const app = createApp(gateway, exchanges);
+  // Koa tells of sockets that callers closed; the exchange's outcome has it already.
+  app.on('error', (error: unknown) => log.debug({ cause: String(error) }, 'connection'));
+  // The control plane closes last: it says that the gateway is stopping while requests end.
+  const control = await listen(
     createControlPlane(
       () => ({
         problems: problemsOf(gateway, isDraining),

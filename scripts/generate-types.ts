@@ -14,6 +14,8 @@ const SCHEMAS = [
   'scenario',
   'admin-input',
   'admin-decision',
+  'admin-create-key',
+  'admin-rotate-key',
 ];
 const TARGET = 'gateway/types.gen.ts';
 

@@ -8,106 +8,122 @@ import { authenticate } from '../stages/authenticate.ts';
 import { describeBodiless } from '../stages/describe.ts';
 import { checkHost, collectHeaders, credentialOf } from '../stages/header-lines.ts';
 import { newIds } from '../stages/ids.ts';
-import type { AdminDecision, AuditEvent, Input } from '../types.gen.ts';
-import { type AdminRoute, findAdminRoute } from './admin-routes.ts';
-
-/** What became known of one request, for its record. */
-interface AdminRead {
-  readonly requestId: string;
-  readonly sourceIp: string;
-  route?: AdminRoute;
-  caller?: Input['caller'];
-  policy?: Policy;
-}
+import type { AdminDecision, Input } from '../types.gen.ts';
+import { readAdminBody } from './admin-body.ts';
+import type { AdminParts, Answer, KeyTarget, Operation } from './admin-operation.ts';
+import { type AdminExchange, recordAdmin } from './admin-record.ts';
+import { findAdminRoute } from './admin-routes.ts';
 
 /**
- * The control plane's API as a request listener that never rejects: the route, a key as on the data plane, the policy's
- * aegis/admin on the same input document, a record in the audit, and only then the answer. Refusals have OpenAI's shape.
+ * The control plane's API as a request listener that never rejects: the route, a credential as on the data plane, the
+ * policy's aegis/admin on the same input document, a record in the audit, and only then the answer. What changes
+ * something is on record before it is done. Refusals have OpenAI's shape.
  */
 export const createAdminApi =
-  (gw: Gateway) =>
+  (gw: Gateway, parts: AdminParts) =>
   async (req: IncomingMessage, res: ServerResponse): Promise<void> => {
     const sourceIp = addressOf(req.socket.remoteAddress ?? '');
-    const read: AdminRead = { requestId: newIds().requestId, sourceIp };
+    const x: AdminExchange = { requestId: newIds().requestId, sourceIp };
     res.on('error', ignore);
     try {
-      const body = admit(gw, req, read).read(gw);
-      await record(gw, read, 200, null);
-      send(res, read, 200, body);
+      const { status, body } = await serve(gw, parts, req, x);
+      await recordAdmin(gw, x, { status, error: null });
+      send(res, x, status, body);
     } catch (thrown) {
-      const error = await recorded(gw, read, toGatewayError(gw, read, thrown));
-      send(res, read, error.status, errorBody(error, read), error.detail.allow);
+      const error = await recorded(gw, x, toGatewayError(gw, x, thrown));
+      send(res, x, error.status, errorBody(error, x), error.detail.allow);
     }
   };
 
 /** A caller that left is nobody's error. */
 const ignore = (): void => {};
 
-/** The route of a request that may be answered. Throws GatewayError; how far it came is in `read`. */
-const admit = (gw: Gateway, req: IncomingMessage, read: AdminRead): AdminRoute => {
+/** The answer of a request. Throws GatewayError; how far it came is in `x`. */
+const serve = async (gw: Gateway, parts: AdminParts, req: IncomingMessage, x: AdminExchange): Promise<Answer> => {
   const headers = collectHeaders(req.rawHeaders);
   checkHost(headers.get('host'), req.httpVersion);
-  const route = findAdminRoute(req.method ?? '', req.url ?? '');
-  read.route = route;
-  const caller = authenticate({ credential: credentialOf(headers) }, gw.keys, Date.now());
-  read.caller = caller;
+  const { route, id, query } = findAdminRoute(req.method ?? '', req.url ?? '');
+  x.route = route;
+  const credential = credentialOf(headers);
+  const operation: Omit<Operation, 'caller' | 'org' | 'body' | 'permit'> = {
+    ...parts,
+    gateway: gw,
+    credential: credential ?? '',
+    id,
+    query,
+    announce: () => recordAdmin(gw, x, null),
+    tell(subject) {
+      x.subject = subject;
+    },
+  };
+  if (route.endpoint === null) {
+    if (credential === null) throw new GatewayError('missing_credential', 'No token was sent.', { hint: TOKEN_HINT });
+    return await route.answer({ ...operation, caller: undefined, org: null, body: undefined, permit: neverPermit });
+  }
+  const caller = await authenticate({ credential }, gw, Date.now());
+  x.caller = caller;
   const policy = gw.policies.current;
   if (!policy) throw new GatewayError('policy_unavailable', 'No policy bundle is active.');
-  read.policy = policy;
-  const userAgent = headers.get('user-agent')?.slice(0, LONGEST_USER_AGENT);
-  const input = describeBodiless(
-    {
-      requestId: read.requestId,
-      sourceIp: read.sourceIp,
-      headers: userAgent === undefined ? {} : { 'user-agent': userAgent },
-      purpose: NO_PURPOSE,
-      endUser: '',
-      endpoint: route.endpoint,
-      dialect: 'openai',
-    },
-    caller,
-    gw.facts,
-  );
-  const decision = policy.admin(input);
-  if (!decision.allow) throw denial(decision);
-  return route;
+  x.policy = policy;
+  const input = inputOf(gw, x, caller, route.endpoint, headers);
+  const ask = (target: KeyTarget | null): AdminDecision => permitted(policy, { ...input, target });
+  const { org = caller.org } = ask(null);
+  const body = await readAdminBody(req, route, headers);
+  return await route.answer({ ...operation, caller, org, body, permit: ask });
 };
 
-const LONGEST_USER_AGENT = 256;
-const NO_PURPOSE = { workflow: '', use_case: '', session: '', tags: {} };
+const TOKEN_HINT = 'Send the one-time token of ./aegis init as Authorization: Bearer <token>.';
+
+/** Who comes with a one-time token has no caller that a policy could judge. */
+const neverPermit = (): never => {
+  throw new GatewayError('policy_denied', 'No rule of the policy allows this request.');
+};
+
+const permitted = (policy: Policy, input: Input): AdminDecision => {
+  const decision = policy.admin(input);
+  if (!decision.allow) throw denial(decision);
+  return decision;
+};
 
 const denial = ({ deny: [reason] }: AdminDecision): GatewayError =>
   reason
     ? new GatewayError('policy_denied', reason.message, { policyCode: reason.code, hint: reason.hint })
     : new GatewayError('policy_denied', 'No rule of the policy allows this request.');
 
-/** Resolves when the read is on record. Throws GatewayError `audit_unavailable`. */
-const record = async (gw: Gateway, read: AdminRead, status: number, error: string | null): Promise<void> => {
-  const { caller, policy, route } = read;
-  const detail: AuditEvent['detail'] = {
-    request_id: read.requestId,
-    operation: route?.endpoint ?? null,
-    source_ip: read.sourceIp,
-    caller: caller ? { id: caller.id, org: caller.org, team: caller.team, user: caller.user } : null,
-    status,
-    error,
-    bundle: policy ? { ...policy.ref } : null,
-  };
-  await gw.audit.append({ kind: 'event', time: new Date().toISOString(), event: 'admin_read', detail });
+const LONGEST_USER_AGENT = 256;
+const NO_PURPOSE = { workflow: '', use_case: '', session: '', tags: {} };
+
+const inputOf = (
+  gw: Gateway,
+  x: AdminExchange,
+  caller: Input['caller'],
+  endpoint: Input['request']['endpoint'],
+  headers: ReadonlyMap<string, string>,
+): Input => {
+  const userAgent = headers.get('user-agent')?.slice(0, LONGEST_USER_AGENT);
+  const head = {
+    requestId: x.requestId,
+    sourceIp: x.sourceIp,
+    headers: userAgent === undefined ? {} : { 'user-agent': userAgent },
+    purpose: NO_PURPOSE,
+    endUser: '',
+    dialect: 'openai',
+  } as const;
+  return describeBodiless({ ...head, endpoint }, caller, gw.facts);
 };
 
 /** The refusal that is told once it is on record; of strangers only so many are. */
-const recorded = async (gw: Gateway, read: AdminRead, error: GatewayError): Promise<GatewayError> => {
-  if (error.code === 'audit_unavailable' || (!read.caller && !gw.strangers.record(read.sourceIp))) return error;
+const recorded = async (gw: Gateway, x: AdminExchange, error: GatewayError): Promise<GatewayError> => {
+  if (error.code === 'audit_unavailable' || (!x.caller && !gw.strangers.record(x.sourceIp))) return error;
   try {
-    await record(gw, read, error.status, codeOf(error));
+    await recordAdmin(gw, x, { status: error.status, error: codeOf(error) });
     return error;
   } catch (failure) {
-    return toGatewayError(gw, read, failure);
+    return toGatewayError(gw, x, failure);
   }
 };
 
-const toGatewayError = (gw: Gateway, { requestId }: AdminRead, thrown: unknown): GatewayError => {
+const toGatewayError = (gw: Gateway, { requestId }: AdminExchange, thrown: unknown): GatewayError => {
   if (isGatewayError(thrown)) {
     if (thrown.status >= 500) {
       gw.log.warn({ request_id: requestId, code: thrown.code, cause: sentenceOf(thrown.cause) }, thrown.message);
@@ -125,7 +141,7 @@ const sentenceOf = (error: unknown): string | undefined => {
 
 const codeOf = (error: GatewayError): string => error.detail.policyCode ?? error.code;
 
-const errorBody = (error: GatewayError, { requestId }: AdminRead): object =>
+const errorBody = (error: GatewayError, { requestId }: AdminExchange): object =>
   protocolOfDialect('openai').errorBody({
     status: error.status,
     type: ERRORS[error.code].openai,
@@ -137,15 +153,15 @@ const errorBody = (error: GatewayError, { requestId }: AdminRead): object =>
     requestId,
   });
 
-const send = (res: ServerResponse, read: AdminRead, status: number, body: object, allow?: string): void => {
+const send = (res: ServerResponse, x: AdminExchange, status: number, body: object, allow?: string): void => {
   if (res.destroyed) return;
   const text = `${JSON.stringify(body)}\n`;
   res.writeHead(status, {
     'content-type': 'application/json',
     'content-length': Buffer.byteLength(text),
     'cache-control': 'no-store',
-    'x-request-id': read.requestId,
-    ...(read.policy ? { 'x-aegis-policy-revision': read.policy.ref.revision } : {}),
+    'x-request-id': x.requestId,
+    ...(x.policy ? { 'x-aegis-policy-revision': x.policy.ref.revision } : {}),
     ...(allow === undefined ? {} : { allow }),
     // What is left of a body is not worth reading.
     ...(res.req.complete ? {} : { connection: 'close' }),

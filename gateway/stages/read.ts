@@ -46,10 +46,14 @@ const parse = (raw: Buffer): Record<string, unknown> => {
   }
 };
 
-const tooLarge = ({ bodyBytes }: ReadLimits): GatewayError =>
+const tooLarge = ({ bodyBytes }: Pick<ReadLimits, 'bodyBytes'>): GatewayError =>
   new GatewayError('body_too_large', `The body is larger than ${bodyBytes} bytes.`);
 
-const readBody = (req: IncomingMessage, limits: ReadLimits): Promise<Buffer> =>
+/** The bytes of a body. Rejects with GatewayError `body_too_large`, `request_timeout`, `client_closed_request`. */
+export const readBody = (
+  req: IncomingMessage,
+  limits: Pick<ReadLimits, 'bodyBytes' | 'bodyTimeoutMs'>,
+): Promise<Buffer> =>
   new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let size = 0;

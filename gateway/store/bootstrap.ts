@@ -58,14 +58,30 @@ export const redeemBootstrap = async (
 ): Promise<NewKey> =>
   await db.transaction().execute(async (transaction) => {
     await bumpRevision(transaction);
-    const row = await transaction.selectFrom('facts').select('value').where('name', '=', FACT).executeTakeFirst();
-    const waiting = row && (JSON.parse(row.value) as Waiting);
-    if (!waiting || waiting.expires_ms <= now || !isSame(waiting.digest, digestOf(token, pepper))) {
-      throw new KeyError('unknown_key', 'the token is unknown, used or expired');
-    }
+    const waiting = await findWaiting(transaction, pepper, token, now);
+    if (!waiting) throw new KeyError('unknown_key', 'the token is unknown, used or expired');
     await transaction.deleteFrom('facts').where('name', '=', FACT).execute();
     return await insertKey(transaction, pepper, waiting.grant, { now, expiresMs: null, rotatedFrom: null });
   });
+
+/** Whether a token is the waiting one and has not expired. */
+export const isRedeemable = async (
+  db: Kysely<Schema>,
+  pepper: Uint8Array,
+  token: string,
+  now = Date.now(),
+): Promise<boolean> => (await findWaiting(db, pepper, token, now)) !== undefined;
+
+const findWaiting = async (
+  db: Kysely<Schema>,
+  pepper: Uint8Array,
+  token: string,
+  now: number,
+): Promise<Waiting | undefined> => {
+  const row = await db.selectFrom('facts').select('value').where('name', '=', FACT).executeTakeFirst();
+  const waiting = row && (JSON.parse(row.value) as Waiting);
+  return waiting && now < waiting.expires_ms && isSame(waiting.digest, digestOf(token, pepper)) ? waiting : undefined;
+};
 
 const isSame = (one: string, other: string): boolean =>
   one.length === other.length && timingSafeEqual(Buffer.from(one), Buffer.from(other));

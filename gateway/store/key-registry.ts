@@ -1,5 +1,5 @@
 import type { Kysely } from 'kysely';
-import { redeemBootstrap } from './bootstrap.ts';
+import { isRedeemable, redeemBootstrap } from './bootstrap.ts';
 import {
   createKey,
   type KeyGrant,
@@ -28,6 +28,8 @@ export interface KeyRegistry {
   create(grant: KeyGrant, expiresMs: number | null): Promise<NewKey>;
   rotate(id: string, overlapMs: number): Promise<NewKey>;
   revoke(id: string): Promise<KeyRecord>;
+  /** Whether a one-time token is the one that is waiting. */
+  isRedeemable(token: string): Promise<boolean>;
   /** The first key, for the one-time token of `aegis init`. */
   redeem(token: string): Promise<NewKey>;
 }
@@ -50,6 +52,7 @@ export const createKeyRegistry = (
     create: (grant, expiresMs) => refreshed(createKey(db, pepper, grant, { expiresMs })),
     rotate: (id, overlapMs) => refreshed(rotateKey(db, pepper, id, { overlapMs })),
     revoke: (id) => refreshed(revokeKey(db, id)),
+    isRedeemable: (token) => isRedeemable(db, pepper, token),
     redeem: (token) => refreshed(redeemBootstrap(db, pepper, token)),
   };
 };

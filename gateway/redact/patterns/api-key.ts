@@ -58,6 +58,7 @@ const SHAPES: readonly KeyShape[] = [
   { kind: 'docker', prefix: 'dckr_pat_', body: WORD, min: 20 },
   { kind: 'digitalocean', prefix: 'dop_v1_', body: ALNUM, min: 64 },
   { kind: 'aegis', prefix: 'aeg_live_', body: WORD, min: 32 },
+  { kind: 'aegis', prefix: 'aeg_once_', body: WORD, min: 32 },
 ];
 
 /** Shapes by the character before their first `-` or `_`, which is what the search stops at. */

@@ -5,9 +5,9 @@ import { describe, expect, test } from '@jest/globals';
 import { initialConfig } from '../../../gateway/cli/init-config.ts';
 import { parseConfig } from '../../../gateway/config.ts';
 import { CHECKOUT } from '../../../gateway/policy/compiler.ts';
+import { redeemBootstrap } from '../../../gateway/store/bootstrap.ts';
 import { openDatabase } from '../../../gateway/store/database.ts';
 import { listKeys } from '../../../gateway/store/keys.ts';
-import { openKeyStore } from '../../../gateway/store/open-key-store.ts';
 import { openPepper } from '../../../gateway/store/pepper.ts';
 import { withFolder, writeFiles } from '../../support/policy-fixture.ts';
 
@@ -78,35 +78,30 @@ describe('the first config', () => {
 });
 
 describe('aegis init', () => {
-  test('writes the config and makes an administrator’s key that works, shown once', async () => {
+  test('writes the config and makes a token that is worth an administrator’s key, shown once', async () => {
     await withFolder(async (folder) => {
       const { code, out, err } = await init(folder);
       expect({ code, err }).toEqual({ code: 0, err: '' });
-      const secret = /^secret +(\S+)$/m.exec(out)?.[1] as string;
+      const token = /^token +(\S+)$/m.exec(out)?.[1] as string;
+      expect(out).toContain(`http://127.0.0.1:8081/admin/v1/bootstrap -H 'authorization: Bearer ${token}'`);
       const home = join(folder, '.aegis');
       const database = await openDatabase(home);
       try {
-        const keys = await openKeyStore(database.db, openPepper(home), { onError: () => {} });
-        try {
-          expect(keys.find(secret, Date.now())).toMatchObject({
-            org: 'demo-university',
-            user: 'admin',
-            roles: ['admin'],
-          });
-        } finally {
-          await keys.close();
-        }
+        expect(await listKeys(database.db)).toEqual([]);
+        const made = await redeemBootstrap(database.db, openPepper(home), token);
+        expect(made.key).toMatchObject({ org: 'demo-university', team: '', user: 'admin', roles: ['platform-admin'] });
+        await expect(redeemBootstrap(database.db, openPepper(home), token)).rejects.toMatchObject({ name: 'KeyError' });
       } finally {
         await database.close();
       }
       const text = await readFile(join(folder, 'aegis.yaml'), 'utf8');
-      expect(text).not.toContain(secret);
+      expect(text).not.toContain(token);
       expect(parseConfig(text, join(folder, 'aegis.yaml'), {}).home).toBe(home);
       expect((await stat(home)).mode & 0o077).toBe(0);
     });
   });
 
-  test('leaves a config alone that is there, unless forced, and makes no second key of itself', async () => {
+  test('leaves a config alone that is there, unless forced, and makes no token where there are keys', async () => {
     await withFolder(async (folder) => {
       await writeFiles(folder, { 'aegis.yaml': 'mine' });
       const refused = await init(folder);
@@ -116,14 +111,14 @@ describe('aegis init', () => {
       expect(await stat(join(folder, '.aegis')).catch(() => undefined)).toBeUndefined();
 
       const forced = await init(folder, ['--force', '--json']);
-      expect(JSON.parse(forced.out)).toMatchObject({ secret: expect.stringMatching(/^aeg_live_/), warnings: [] });
+      expect(JSON.parse(forced.out)).toMatchObject({ token: expect.stringMatching(/^aeg_once_/), warnings: [] });
       expect(await readFile(join(folder, 'aegis.yaml'), 'utf8')).toContain('upstreams:');
 
-      const second = await init(folder, ['--config', 'other.yaml', '--json']);
-      expect(JSON.parse(second.out)).toMatchObject({ key: null, secret: null });
       const database = await openDatabase(join(folder, '.aegis'));
-      expect(await listKeys(database.db)).toHaveLength(1);
+      await redeemBootstrap(database.db, openPepper(join(folder, '.aegis')), JSON.parse(forced.out).token);
       await database.close();
+      const second = await init(folder, ['--config', 'other.yaml', '--json']);
+      expect(JSON.parse(second.out)).toMatchObject({ token: null, expires: null });
     });
   });
 
