@@ -146,6 +146,16 @@ const readBlock = (content: Content, role: CallText['role'], block: unknown, par
       if (typeof block.name === 'string') content.text(role, block.name);
       content.leaves(role, block.input);
       return;
+    case 'tool_reference': // One that a search of the caller's has found, by its name.
+      content.leaves('tool', block.tool_name);
+      return;
+    case 'compaction':
+      content.leaves(role, block.content);
+      // Tools that were added or taken away before: definitions among them.
+      if (block.tool_changes !== undefined && block.tool_changes !== null) {
+        content.unread('unknown', jsonBytes(block.tool_changes));
+      }
+      return;
     case 'container_upload':
       content.payload('file', block, 'file_id');
       return;
@@ -165,19 +175,8 @@ const readBlock = (content: Content, role: CallText['role'], block: unknown, par
 /** Results of server tools, and blocks that are newer than this file. */
 const readOther = (content: Content, role: CallText['role'], block: Json, param: string): void => {
   if (typeof block.type !== 'string') throw invalidField(`${param}.type`, 'a string');
-  if (isResult(block)) {
-    readResult(content, block.content);
-    return;
-  }
-  if (typeof block.text === 'string') {
-    content.text(role, block.text);
-    return;
-  }
-  if (typeof block.content === 'string') {
-    content.text(role, block.content);
-    return;
-  } // compaction
-  content.unread('unknown', jsonBytes(block));
+  if (isResult(block)) readResult(content, block.content);
+  else content.other(role, block);
 };
 
 /** What a server tool gave: strings at any depth, and fetched documents. */

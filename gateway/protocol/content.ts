@@ -42,6 +42,17 @@ export class Content {
     else if (kind !== 'unknown') this.modality(kind);
   }
 
+  /**
+   * A part whose type is unknown here. Its text is read; what else it holds may be of any kind, and a server may go by
+   * that alone.
+   */
+  other(role: Role, part: Json): void {
+    if (typeof part.text === 'string') this.text(role, part.text);
+    if (typeof part.text !== 'string' || Object.keys(part).some((name) => !BESIDE_TEXT.has(name))) {
+      this.unread('unknown', jsonBytes(part));
+    }
+  }
+
   /** Every string inside a value, such as the input of a tool. */
   leaves(role: Role, value: unknown): void {
     if (typeof value === 'string') this.text(role, value);
@@ -61,6 +72,11 @@ export class Content {
 }
 
 const NONE: ReadonlySet<number> = new Set();
+
+/** Members of a text that say nothing by themselves. */
+const BESIDE_TEXT: ReadonlySet<string> = new Set([
+  ...['type', 'text', 'cache_control', 'prompt_cache_breakpoint', 'annotations', 'logprobs', 'citations'],
+]);
 
 /** Shorter strings are inspected in any case: a secret can look like base64. */
 const SHORTEST_PAYLOAD = 256;

@@ -172,11 +172,7 @@ const readPart = (content: Content, role: CallText['role'], part: unknown, param
       return;
     }
     default:
-      if (typeof part.text === 'string') {
-        content.text(role, part.text);
-        return;
-      }
-      content.unread('unknown', jsonBytes(part));
+      content.other(role, part);
       return;
   }
 };

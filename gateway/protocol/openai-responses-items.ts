@@ -153,8 +153,7 @@ const readPart = (content: Content, role: Role, part: unknown, param: string): v
       return;
     }
     default:
-      if (typeof part.text === 'string') content.text(role, part.text);
-      else content.unread('unknown', jsonBytes(part));
+      content.other(role, part);
       return;
   }
 };

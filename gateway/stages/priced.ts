@@ -17,6 +17,7 @@ const ALLOWED: Readonly<Record<string, readonly unknown[]>> = {
   fallbacks: [],
   models: [],
   workspace_id: [],
+  billing_policy: [],
 };
 const NAMES = Object.keys(ALLOWED);
 

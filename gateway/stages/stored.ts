@@ -8,7 +8,10 @@ import type { Call } from '../protocol/protocol.ts';
  * a request without seeing what the model reads, and organisations that share an account could reach each other's.
  */
 export const checkStored = ({ endpoint, body }: Call): void => {
-  if (endpoint === 'messages') checkContainer(body);
+  if (endpoint === 'messages') {
+    checkContainer(body);
+    if (isSet(body.thread)) throw kept('thread', 'Send the whole conversation in messages.');
+  }
   if (endpoint !== 'responses') return;
   for (const [name, hint] of STATE) if (isSet(body[name])) throw kept(name, hint);
   if (isSet(body.background) && body.background !== false) {

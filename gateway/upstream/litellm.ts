@@ -56,6 +56,8 @@ export const steersLitellm = (body: Readonly<Record<string, unknown>>): string |
 const isSteering = (name: string): boolean => STEERING.has(name) || PREFIXES.some((prefix) => name.startsWith(prefix));
 
 const inMetadata = (metadata: unknown): string | null => {
+  // It reads JSON in a string too.
+  if (typeof metadata === 'string') return 'metadata';
   if (!isObject(metadata)) return null;
   for (const name in metadata) {
     const isMeant = metadata[name] !== null && metadata[name] !== undefined;

@@ -104,12 +104,30 @@ describe('reading messages', () => {
     expect(read.opaque.size).toBe(3);
   });
 
-  test('a block of an unknown type is unknown unless it has text', () => {
-    const read = call(
-      user({ type: 'hologram', shape: 'x' }, { type: 'note', text: 'n' }, { type: 'compaction', content: 'c' }),
-    );
-    expect([...read.uninspected.keys()]).toEqual(['unknown']);
-    expect(read.texts.map(({ text }) => text)).toEqual(['n', 'c']);
+  test('a block of an unknown type is unknown unless it has text alone', () => {
+    const hologram = { type: 'hologram', shape: 'x' };
+    const film = { type: 'film', text: 'f', source: { type: 'url', url: 'https://x.test' }, cache_control: null };
+    const read = call(user(hologram, film, { type: 'note', text: 'n', cache_control: { type: 'ephemeral' } }));
+    expect([...read.uninspected]).toEqual([['unknown', JSON.stringify(hologram).length + JSON.stringify(film).length]]);
+    expect(read.texts.map(({ text }) => text)).toEqual(['f', 'n']);
+  });
+
+  test('a compaction is read, and tools that it brings are unknown', () => {
+    const changes = [{ type: 'tool_addition', tool: { type: 'tool_definition', name: 'shell' } }];
+    const read = call(user({ type: 'compaction', content: 'c', encrypted_content: BASE64, tool_changes: changes }));
+    expect([...read.uninspected]).toEqual([['unknown', JSON.stringify(changes).length]]);
+    expect(read.texts.map(({ text }) => text)).toEqual(['c']);
+    expect(call(user({ type: 'compaction', content: null, tool_changes: null })).uninspected.size).toBe(0);
+  });
+
+  test('the tools that a client’s search has found are text: their names', () => {
+    const content = [{ type: 'tool_reference', tool_name: 'get_weather' }];
+    const read = call(user({ type: 'tool_result', tool_use_id: '1', content }));
+    expect([read.uninspected.size, read.modalities, read.texts]).toEqual([
+      0,
+      ['text'],
+      [{ role: 'tool', text: 'get_weather' }],
+    ]);
   });
 
   test('results of server tools are measured, what the provider encrypted is not', () => {

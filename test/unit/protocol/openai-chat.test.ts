@@ -104,15 +104,18 @@ describe('reading chat completions', () => {
       { type: 'input_audio', input_audio: { data: 'A'.repeat(300), format: 'wav' } },
       { type: 'file', file: { file_id: 'file-1' } },
       { type: 'hologram', shape: 'cube' },
+      // vLLM goes by the type, and where there is none by the members.
+      { type: 'video_url', text: 'v', video_url: { url: 'https://example.com/v.mp4' } },
+      { text: 'i', image_url: 'https://example.com/i.png' },
     ];
     const read = call({ messages: [{ role: 'user', content: parts }] });
     expect([...read.uninspected]).toEqual([
       ['image', IMAGE.length * 2 + 17 + 27],
       ['audio', 300],
       ['file', 6],
-      ['unknown', JSON.stringify(parts[5]).length],
+      ['unknown', parts.slice(5).reduce((bytes, part) => bytes + JSON.stringify(part).length, 0)],
     ]);
-    expect(read.modalities).toEqual(['image', 'audio', 'document']);
+    expect(read.modalities).toEqual(['image', 'audio', 'document', 'text']);
     const opaque = [...read.opaque].map((token) => read.scan.ends[token]! - read.scan.starts[token]!);
     expect(opaque).toEqual([IMAGE.length, 300]);
   });

@@ -231,7 +231,7 @@ describe('reading responses', () => {
       { type: 'input_file', filename: 'a.pdf', file_data: `data:application/pdf;base64,${BASE64}` },
       { type: 'input_file', file_url: 'https://example.com/b.pdf' },
       { type: 'input_audio', input_audio: { data: BASE64, format: 'wav' } },
-      { type: 'hologram', shape: 'cube' },
+      { type: 'hologram', shape: 'cube', text: 'h' },
     ];
     const item = { type: 'thing_of_tomorrow', words: 'secret' };
     const read = call({
@@ -251,7 +251,7 @@ describe('reading responses', () => {
     ]);
     expect(read.modalities).toEqual(['image', 'text', 'document', 'audio']);
     expect(read.opaque.size).toBe(5);
-    expect(read.texts.map(({ text }) => text)).toEqual(['a.pdf', 'a cat', '']);
+    expect(read.texts.map(({ text }) => text)).toEqual(['a.pdf', 'h', 'a cat', '']);
   });
 
   test('reasoning that the provider would look up by its id is told as unknown', () => {

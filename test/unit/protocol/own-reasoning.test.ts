@@ -39,6 +39,13 @@ const messages = (...content: Json[]): Json => ({
   ],
 });
 
+test('reasoning in hundreds of thousands of pieces is left out like one', () => {
+  const details = Array.from({ length: 150_000 }, () => [DETAIL, FOREIGN]).flat();
+  const body = { model: 'm', messages: [{ role: 'assistant', content: 'x', reasoning_details: details }] };
+  const [message] = sent('chat.completions', body, 'openai').messages as { reasoning_details: unknown[] }[];
+  expect(message!.reasoning_details).toHaveLength(150_000);
+});
+
 describe.each([undefined, 2])('reasoning that a translation gave (indented by %s)', (indent) => {
   test('stays away from Anthropic, and its own goes back', () => {
     for (const list of [

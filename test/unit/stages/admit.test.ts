@@ -70,6 +70,7 @@ describe('costBound', () => {
     ['fallbacks', { fallbacks: 'default' }],
     ['models', { models: ['small', 'dear'] }],
     ['workspace_id', { workspace_id: 'wrkspc_other' }],
+    ['billing_policy', { billing_policy: { type: 'billing_policy', bill_to: 'user_profile' } }],
     ['tools[1].model', { tools: [{ name: 'f' }, { type: 'advisor_20260301', name: 'advisor', model: 'dear' }] }],
   ])('refuses %s that would change model, price or account: %j', (param, more) => {
     expect(() => bound(more)).toThrow(

@@ -16,6 +16,11 @@ const shell = (environment: object): object => ({ tools: [{ type: 'shell', envir
 const item = (one: object): object => ({ input: [{ role: 'user', content: 'x' }, one] });
 
 describe('what is stored at the provider', () => {
+  test.each([{ type: 'continue', previous_message_id: 'msg_1' }, { type: 'create' }, 'thread_1'])(
+    'is not reached by the thread %j of a message',
+    (thread) => expect(() => checkMessages({ thread })).toThrow(refused('thread')),
+  );
+
   test.each<[string, object]>([
     ['previous_response_id', { previous_response_id: 'resp_1' }],
     ['conversation', { conversation: 'conv_1' }],

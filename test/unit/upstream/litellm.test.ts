@@ -24,6 +24,10 @@ describe('a body steers LiteLLM', () => {
     },
   );
 
+  test('with metadata in a string, which it would parse', () => {
+    expect(steersLitellm({ ...BODY, metadata: '{"tags":["x"]}' })).toBe('metadata');
+  });
+
   test('with a tool that stands for its own MCP servers', () => {
     const tools = [{ type: 'function' }, { type: 'mcp', server_url: 'litellm_proxy/mcp/zapier' }];
     expect(steersLitellm({ ...BODY, tools })).toBe('tools[1].server_url');
