@@ -43,7 +43,10 @@ export const anthropicAnswerEvents = (): AnswerEvents => {
         case 'content_block_delta': {
           const pieces = blockPieces(event);
           for (const { channel } of pieces) open.add(channel);
-          return { pieces, ended: [] };
+          const { delta } = event;
+          return isObject(delta) && typeof delta.thinking === 'string'
+            ? { pieces, ended: [], unchanged: delta.thinking }
+            : { pieces, ended: [] };
         }
         case 'content_block_stop': {
           const prefix = `block ${event.index} `;

@@ -139,6 +139,8 @@ export interface AnswerEvents {
      * or written as an event before it when it has none here.
      */
     readonly ended: readonly string[];
+    /** What the model wrote that must stay as it came, such as signed thinking: for counting alone. */
+    readonly unchanged?: string;
   };
   /** All channels that are open: what a terminal event ends. */
   open(): readonly string[];

@@ -10,11 +10,14 @@ export interface UsageFilter {
   /** Takes whole events and gives those the caller gets. */
   push(events: Buffer): Buffer;
   result(): ReportedUsage | null;
+  /** How many events have told usage so far: as long as it stands still, so does the result. */
+  readonly told: number;
 }
 
 /** Opens the filter of one stream. When the caller did not ask for usage, what only we asked for is taken out. */
 export const createUsageFilter = (protocol: Protocol, isAsked: boolean): UsageFilter => {
   const usage = protocol.streamUsage();
+  let told = 0;
   return {
     push(events) {
       if (!events.includes(USAGE)) return events;
@@ -23,12 +26,18 @@ export const createUsageFilter = (protocol: Protocol, isAsked: boolean): UsageFi
       const kept: Buffer[] = [];
       for (const bytes of splitEvents(rest)) {
         const { data } = bytes.includes(USAGE) ? eventData(bytes) : NO_DATA;
-        if (data !== null) usage.feed(data);
+        if (data !== null) {
+          usage.feed(data);
+          told++;
+        }
         if (data === null || isAsked || !protocol.isUsageOnly(parseEvent(data))) kept.push(bytes);
       }
       return kept.length === 1 ? (kept[0] as Buffer) : Buffer.concat(kept);
     },
     result: () => usage.result(),
+    get told() {
+      return told;
+    },
   };
 };
 

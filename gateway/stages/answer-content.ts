@@ -89,21 +89,24 @@ export class AnswerContent {
   /** Estimated tokens of all texts received. Throws when an event could not be read. */
   estimateOutput(): number {
     if (this.#uncounted) throw this.#uncounted;
-    let texts: string[] = [];
+    // The pieces of a channel make one text: some providers send it letter by letter.
+    const texts = new Map<string, string>();
     let characters = 0;
     const count = (): void => {
-      this.#outputTokens += estimateTokens(texts);
-      texts = [];
+      this.#outputTokens += estimateTokens([...texts.values()]);
+      texts.clear();
       characters = 0;
+    };
+    const add = (channel: string, value: string): void => {
+      if (characters + value.length > ESTIMATED_CHARACTERS) count();
+      texts.set(channel, (texts.get(channel) ?? '') + value);
+      characters += value.length;
     };
     for (; this.#counted < this.#received.length; this.#counted++) {
       for (const event of parsedEvents(this.#received[this.#counted] as Buffer)) {
-        for (const { value, isRepeat } of this.#reader.read(event).pieces) {
-          if (isRepeat) continue;
-          if (characters + value.length > ESTIMATED_CHARACTERS) count();
-          texts.push(value);
-          characters += value.length;
-        }
+        const { pieces, unchanged = '' } = this.#reader.read(event);
+        for (const { channel, value, isRepeat } of pieces) if (!isRepeat) add(channel, value);
+        if (unchanged !== '') add('unchanged', unchanged);
       }
     }
     count();

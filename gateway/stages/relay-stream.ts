@@ -16,6 +16,7 @@ import type { UpstreamFailure } from '../upstream/upstream.ts';
 import { outputTokenBound } from './admit.ts';
 import { AnswerContent, type ContentListener } from './answer-content.ts';
 import type { Answer, AnswerSink } from './forward.ts';
+import { beyondReserved, createOutputBound, type OutputBound } from './output-bound.ts';
 import { saidError, translationContext } from './respond.ts';
 import { createStreamRestore, type StreamRestore } from './restore.ts';
 
@@ -58,6 +59,9 @@ class StreamRelay implements AnswerSink, ContentListener {
   readonly #usage: UsageFilter;
   readonly #restore: StreamRestore | null;
   readonly #content: AnswerContent;
+  readonly #bound: OutputBound;
+  /** How often the provider had told usage when its cost was last held against what was reserved. */
+  #costed = 0;
   #bytes = 0;
   #isOver = false;
   /** Runs while the caller does not read. */
@@ -88,6 +92,7 @@ class StreamRelay implements AnswerSink, ContentListener {
       isChanged: this.#restore !== null || translation !== null,
       listener: this,
     });
+    this.#bound = createOutputBound(this.#outputTokensMax(), () => this.#content.estimateOutput());
   }
 
   data(chunk: Buffer): void {
@@ -135,8 +140,10 @@ class StreamRelay implements AnswerSink, ContentListener {
 
   #relay(events: Buffer): void {
     this.#content.receive(events);
+    this.#bound.count(events.length);
     const terminal = this.#wire.terminalAt(events);
     let out = this.#usage.push(terminal < 0 ? events : events.subarray(0, terminal));
+    this.#checkCost();
     if (this.#translate && out.length > 0) {
       // What the provider says went wrong is said once, in the caller's words.
       const failed = errorIn(out);
@@ -146,6 +153,20 @@ class StreamRelay implements AnswerSink, ContentListener {
     if (this.#restore && out.length > 0) out = this.#restore.push(out);
     this.#write(out);
     if (terminal >= 0) void this.#complete(events.subarray(terminal));
+  }
+
+  /**
+   * The provider's own count holds at once. Throws GatewayError `budget_exceeded` where its output is beyond the cap and
+   * the whole costs more than was reserved.
+   */
+  #checkCost(): void {
+    if (this.#usage.told === this.#costed) return;
+    this.#costed = this.#usage.told;
+    const { evidence, reservedMicroUsd } = this.#x;
+    const reported = this.#usage.result();
+    if (!evidence || !reported || reported.output + reported.reasoning <= this.#outputTokensMax()) return;
+    const { cost } = accountOf(this.#gw, this.#x, { ...evidence, reported });
+    if (cost.micro_usd > reservedMicroUsd) throw beyondReserved();
   }
 
   #write(bytes: Buffer): void {
@@ -178,6 +199,7 @@ class StreamRelay implements AnswerSink, ContentListener {
     this.#isOver = true;
     try {
       let last = this.#usage.push(terminal);
+      this.#checkCost();
       if (this.#translate) last = this.#translate.finish(last);
       if (this.#restore) {
         this.#write(this.#restore.flush());
@@ -203,6 +225,11 @@ class StreamRelay implements AnswerSink, ContentListener {
     this.#answer.flow.abort();
     const { aborted } = this.#x;
     let said = error;
+    if (error.code === 'budget_exceeded') {
+      const { model, upstream } = this.#answer.candidate;
+      const fields = { request_id: this.#x.ids.requestId, model, upstream: upstream.name };
+      this.#gw.log.warn(fields, 'an answer was cut off: its provider went beyond what was reserved');
+    }
     try {
       if (this.#restore && !aborted) this.#write(this.#restore.flush());
     } catch (failure) {
@@ -238,8 +265,11 @@ class StreamRelay implements AnswerSink, ContentListener {
 
   #estimateOutput(): number {
     // An estimate may be over; the cap that was sent and reserved is not.
-    const { maxOutputTokens } = this.#answer.candidate;
-    return Math.min(this.#content.estimateOutput(), outputTokenBound(this.#call, maxOutputTokens));
+    return Math.min(this.#content.estimateOutput(), this.#outputTokensMax());
+  }
+
+  #outputTokensMax(): number {
+    return outputTokenBound(this.#call, this.#answer.candidate.maxOutputTokens);
   }
 
   #endsWithError(): boolean {

@@ -167,7 +167,7 @@ describe('a connection', () => {
   test('that its caller leaves with pipelined streams on it stops them all upstream', async () => {
     const seen = gateway.openai.requests.length;
     const before = (await gateway.outcomes()).length;
-    endlessStream(chatEvent({ choices: [{ index: 0, delta: { content: 'x'.repeat(60_000) } }] }));
+    endlessStream(chatEvent({ choices: [{ index: 0, delta: { content: 'x' } }], pad: 'x'.repeat(60_000) }));
     const socket = await open();
     socket.pause();
     const request = await rawRequest({ stream: true });

@@ -19,9 +19,8 @@ import { openaiAt, openTestGateway, PEOPLE, type TestGateway } from '../support/
 import { startServe, writeConfig } from '../support/serve.ts';
 
 const MIB = 1024 * 1024;
-const SENTENCE = 'The quick brown fox jumps over the lazy dog. ';
-/** Texts that make a stream of about so many bytes. */
-const textsOf = (bytes: number): string[] => Array.from({ length: Math.ceil(bytes / 1000) }, () => SENTENCE.repeat(20));
+/** Texts that make a stream of about so many bytes, and of few tokens: an answer is held to its output cap. */
+const textsOf = (bytes: number): string[] => Array.from({ length: Math.ceil(bytes / 1000) }, () => ' '.repeat(900));
 
 /** Plays a stream as fast as it is taken. */
 const playAll =
@@ -157,7 +156,7 @@ const readSlowly = (url: string, secret: string): Promise<{ bytes: number; end: 
     const body = JSON.stringify({
       model: 'gpt-5.4-nano',
       stream: true,
-      max_tokens: 9,
+      max_tokens: 4000,
       messages: [{ role: 'user', content: 'Hi' }],
     });
     const headers = { authorization: `Bearer ${secret}`, 'content-type': 'application/json' };

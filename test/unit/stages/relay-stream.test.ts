@@ -47,7 +47,7 @@ const relay = () => {
     abort: () => calls.push('abort'),
   };
   let sink!: AnswerSink;
-  const candidate = { model: 'm', wire: 'chat.completions', translation: null, maxOutputTokens: 100 };
+  const candidate = { model: 'm', wire: 'chat.completions', translation: null, maxOutputTokens: 1_000_000 };
   const deliver = (to: AnswerSink): AnswerSink => (sink = to);
   const answer = { status: 200, headers: {}, stream: true, candidate, flow, deliver };
   const append = async (): Promise<null> => null;
