@@ -19,7 +19,7 @@ export interface Account {
 }
 
 /** Failures after which a provider may have worked, and billed, without an answer reaching us. */
-const MAYBE_BILLED = new Set(['first_byte_timeout', 'idle_timeout', 'reset', 'aborted']);
+const MAYBE_BILLED = new Set(['first_byte_timeout', 'idle_timeout', 'reset', 'invalid_response', 'aborted']);
 
 /**
  * Usage and cost of an exchange: the provider's count, or an estimate where it sent none, or one that no call can have.

@@ -9,6 +9,7 @@ import type { Json } from '../protocol/fields.ts';
 import type { Call, Dialect } from '../protocol/protocol.ts';
 import { protocolOf } from '../protocol/protocols.ts';
 import { type ProviderError, providerErrorOf } from '../protocol/provider-error.ts';
+import { mayTellError } from '../protocol/stream-events.ts';
 import type { Translation, TranslationContext } from '../protocol/translation.ts';
 import { estimateTokens } from '../tokens.ts';
 import { failureError, isContextOverflow } from '../upstream/classify.ts';
@@ -53,7 +54,7 @@ const relayBody = async (gw: Gateway, x: Exchange, call: Call, answer: Answer, r
   };
   if (isOk && protocol.isBilled) x.evidence = evidence;
   const whole = await collect(x, answer, gw.limits.responseBytes, chunks);
-  const received = isOk ? whole : answer.candidate.upstream.hideKeys(whole);
+  const received = isOk && !mayTellError(whole) ? whole : answer.candidate.upstream.hideKeys(whole);
   const body = parse(received);
   if (isOk && body === undefined) {
     throw new GatewayError('upstream_error', 'The model provider gave an answer that is not valid JSON.');
@@ -69,8 +70,8 @@ const relayBody = async (gw: Gateway, x: Exchange, call: Call, answer: Answer, r
     x.evidence = { ...evidence, reported: wire.usage(body), outputEstimate };
   }
   // Some answer 200 and say an error. In the caller's own format it reads it there; another would make nothing of it.
-  const failed = translation && isOk ? providerErrorOf(body) : null;
-  if (failed) throw saidError(failed, answer.candidate);
+  const failed = isOk ? providerErrorOf(body) : null;
+  if (failed && translation) throw saidError(failed, answer.candidate);
   const said = translation ? translated(x, call, answer, translation, body) : body;
   const vault = masked?.vault;
   const isRestored = vault !== undefined && vault.size > 0 && restoreAnswer(protocol, said, vault);
@@ -79,9 +80,9 @@ const relayBody = async (gw: Gateway, x: Exchange, call: Call, answer: Answer, r
   const { usage, cost } = accountOf(gw, x, x.evidence);
   x.time('account');
   const ending: Ending = {
-    outcome: isOk ? 'ok' : 'rejected',
+    outcome: failed ? 'failed' : isOk ? 'ok' : 'rejected',
     status: answer.status,
-    error: isOk ? null : 'upstream_rejected',
+    error: failed ? 'upstream_error' : isOk ? null : 'upstream_rejected',
     usage,
     cost,
   };

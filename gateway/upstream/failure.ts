@@ -20,6 +20,9 @@ export const failureOf = (error: unknown, progress: Progress): UpstreamFailure =
     case 'UND_ERR_HEADERS_OVERFLOW':
     case 'UND_ERR_RES_EXCEEDED_MAX_SIZE':
       return 'invalid_response';
+    case 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH':
+      // Before the head is whole: two lengths, or a length and chunks. After it: an answer that was cut short.
+      if (progress === 'sent') return 'invalid_response';
   }
   if (progress === 'queued') return code === 'ETIMEDOUT' ? 'connect_timeout' : 'connect_failed';
   if ((error as { name?: unknown }).name !== 'HTTPParserError') return 'reset';
