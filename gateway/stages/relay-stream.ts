@@ -8,7 +8,7 @@ import type { Ending } from '../outcome.ts';
 import type { Call, Protocol } from '../protocol/protocol.ts';
 import { protocolOf } from '../protocol/protocols.ts';
 import { createSseSplitter, eventData } from '../protocol/sse.ts';
-import { errorIn } from '../protocol/stream-events.ts';
+import { errorIn, mayTellError } from '../protocol/stream-events.ts';
 import { createStreamTranslation, type StreamTranslation } from '../protocol/translate-stream.ts';
 import { createUsageFilter, parseEvent, type UsageFilter } from '../protocol/usage-filter.ts';
 import { failureError } from '../upstream/classify.ts';
@@ -138,7 +138,9 @@ class StreamRelay implements AnswerSink, ContentListener {
     if (!this.#isOver) void this.#break(toGatewayError(error, this.#gw, this.#x));
   }
 
-  #relay(events: Buffer): void {
+  #relay(whole: Buffer): void {
+    // A provider may repeat the operator's key in the error about it.
+    const events = mayTellError(whole) ? this.#answer.candidate.upstream.hideKeys(whole) : whole;
     this.#content.receive(events);
     this.#bound.count(events.length);
     const terminal = this.#wire.terminalAt(events);
