@@ -1,3 +1,4 @@
+import { isTextType, parseDataUrl } from './data-url.ts';
 import { isObject, type Json } from './fields.ts';
 import { tokensOf } from './json-ranges.ts';
 import type { JsonScan } from './json-scan.ts';
@@ -26,7 +27,7 @@ export class Content {
 
   /**
    * A part that cannot be read: `holder[key]` is its payload or a reference to one. Only plain base64, alone or in a
-   * data URL, is left out of the inspection of strings; anything else might be text.
+   * data URL, is left out of the inspection of strings; anything else might be text, as data URLs of texts are.
    */
   payload(kind: PartKind, holder: Json, key: string): void {
     const value = holder[key];
@@ -80,12 +81,12 @@ const BESIDE_TEXT: ReadonlySet<string> = new Set([
 
 /** Shorter strings are inspected in any case: a secret can look like base64. */
 const SHORTEST_PAYLOAD = 256;
-const DATA_URL = /^data:[\w.+-]{1,64}\/[\w.+-]{1,64}(?:;[\w.+-]{1,32}=[\w.+-]{1,64}){0,4};base64,/;
 
 const isBase64 = (text: string): boolean => {
   if (text.length < SHORTEST_PAYLOAD) return false;
-  const prefix = text.startsWith('data:') ? DATA_URL.exec(text)?.[0].length : 0;
-  return prefix !== undefined && BASE64.test(prefix === 0 ? text : text.slice(prefix));
+  if (!text.startsWith('data:')) return BASE64.test(text);
+  const data = parseDataUrl(text);
+  return data !== undefined && !isTextType(data.mediaType) && BASE64.test(data.base64);
 };
 
 const BASE64 = /^[A-Za-z0-9+/_-]+={0,2}$/;

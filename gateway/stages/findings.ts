@@ -1,3 +1,4 @@
+import { isTextType, parseDataUrl, textOfBase64 } from '../protocol/data-url.ts';
 import { ESCAPED, type JsonScan, KEY, NUMBER, scanJson, stringAt, tokenAfter } from '../protocol/json-scan.ts';
 import type { Splice } from '../protocol/protocol.ts';
 import { splice } from '../protocol/splice.ts';
@@ -17,6 +18,8 @@ export interface TokenFindings {
   readonly token: number;
   /** The decoded text that `findings` refer to. */
   readonly text: string;
+  /** What stands before the base64 of a text in a data URL, such as `data:text/plain;base64,`; '' for any other. */
+  readonly dataUrl: string;
   readonly findings: readonly Finding[];
   /** For a string that holds JSON, such as the arguments of a tool call: what was found inside; then `findings` is empty. */
   readonly nested: Findings | null;
@@ -43,7 +46,7 @@ const BYTES_A_CALL = 600;
 
 /**
  * Looks at every string of a JSON text, keys and long integers included, but for the tokens in `opaque`. Strings that
- * hold JSON are looked at inside, so that no escape hides a value.
+ * hold JSON are looked at inside, so that no escape hides a value, and so are texts in data URLs.
  */
 export const inspect = (
   raw: Buffer,
@@ -59,7 +62,8 @@ export const inspect = (
     const flags = scan.flags[token]!;
     const isKey = (flags & KEY) !== 0;
     if (isKey) key = token;
-    if (suspects && (flags & ESCAPED) === 0 && !suspects.has(token)) continue;
+    if (suspects && (flags & ESCAPED) === 0 && !suspects.has(token) && !mayBeDataUrl(raw, scan.starts[token]!))
+      continue;
     if (opaque.has(token) || !mayHold(raw, scan.starts[token]!, scan.ends[token]!)) continue;
     const found = inspectToken(raw, scan, token, isKey ? -1 : key, detector, depth);
     if (found) tokens.push(found);
@@ -103,6 +107,10 @@ const suspectsOf = (raw: Buffer, scan: JsonScan, detector: Detector): ReadonlySe
   return suspects;
 };
 
+/** Told from its first bytes: `dat`. */
+const mayBeDataUrl = (raw: Buffer, start: number): boolean =>
+  raw[start] === 0x64 && raw[start + 1] === 0x61 && raw[start + 2] === 0x74;
+
 /** Whether a token can hold a value at all, told from its bytes. Escapes of code points and what is not ASCII can. */
 const mayHold = (raw: Buffer, start: number, end: number): boolean => {
   const length = end - start;
@@ -132,15 +140,24 @@ const inspectToken = (
   detector: Detector,
   depth: number,
 ): TokenFindings | undefined => {
-  const text = stringAt(raw, scan, token);
-  if (depth < NESTING && scan.flags[token]! & ESCAPED && holdsJson(text)) {
+  const string = stringAt(raw, scan, token);
+  const [dataUrl, text] = textIn(string);
+  // In base64 any character may be an escape.
+  if (depth < NESTING && (dataUrl !== '' || scan.flags[token]! & ESCAPED) && holdsJson(text)) {
     const nested = inspectNested(text, detector, depth + 1);
-    if (nested) return nested.tokens.length === 0 ? undefined : { token, text, findings: [], nested };
+    if (nested) return nested.tokens.length === 0 ? undefined : { token, text, dataUrl, findings: [], nested };
   }
   let findings = key < 0 ? detector.detect(text) : detectAfterKey(raw, scan, key, text, detector);
   // A number is replaced as a whole, so only a finding of the whole counts.
   if (scan.flags[token]! & NUMBER) findings = findings.filter(({ start, end }) => end - start >= text.length - 1);
-  return findings.length === 0 ? undefined : { token, text, findings, nested: null };
+  return findings.length === 0 ? undefined : { token, text, dataUrl, findings, nested: null };
+};
+
+/** A string's text, and of one in a data URL what stands before it. */
+const textIn = (string: string): readonly [dataUrl: string, text: string] => {
+  const data = parseDataUrl(string);
+  const text = data && isTextType(data.mediaType) ? textOfBase64(data.base64) : undefined;
+  return text === undefined ? ['', string] : [string.slice(0, -data!.base64.length), text];
 };
 
 /** Whether a text looks like JSON with something inside. */
@@ -193,7 +210,7 @@ export const replacements = (findings: Findings, replace: (value: string, findin
     splices.push({
       start: findings.scan.starts[found.token]! - quotes,
       end: findings.scan.ends[found.token]! + quotes,
-      text: JSON.stringify(text),
+      text: JSON.stringify(found.dataUrl === '' ? text : found.dataUrl + Buffer.from(text).toString('base64')),
     });
   }
   return splices;

@@ -1,3 +1,4 @@
+import { isTextType, parseDataUrl, textOfBase64 } from '../data-url.ts';
 import { invalidField, isObject, type Json } from '../fields.ts';
 import { cannotSay, objectAt, onlyKnown, stringAt } from './chat-to-messages-fields.ts';
 
@@ -96,7 +97,7 @@ const imageBlock = (part: Json, param: string): Json => {
     url = stringAt(image, 'url', `${param}.image_url`);
   }
   if (/^https?:/i.test(url)) return { type: 'image', source: { type: 'url', url } };
-  const data = dataUrl(url);
+  const data = parseDataUrl(url);
   if (!data) throw cannotSay(at, 'it takes an http URL or a base64 data URL');
   const mediaType = IMAGE_TYPES[data.mediaType];
   if (mediaType === undefined) throw cannotSay(at, 'it takes images of the types JPEG, PNG, GIF and WebP');
@@ -122,32 +123,14 @@ const documentBlock = (file: Json, param: string): Json => {
   // The first bytes of a PDF, in base64: some clients leave out the data URL around it.
   const data = file.file_data.startsWith('JVBERi')
     ? { mediaType: PDF, base64: file.file_data }
-    : dataUrl(file.file_data);
+    : parseDataUrl(file.file_data);
   if (data?.mediaType === PDF) {
     return { type: 'document', source: { type: 'base64', media_type: PDF, data: data.base64 }, ...name };
   }
-  if (!data || !TEXT_TYPE.test(data.mediaType)) throw cannotSay(at, 'it takes PDF and text files as data URLs');
-  return { type: 'document', source: { type: 'text', media_type: 'text/plain', data: utf8(data.base64, at) }, ...name };
+  if (!data || !isTextType(data.mediaType)) throw cannotSay(at, 'it takes PDF and text files as data URLs');
+  const text = textOfBase64(data.base64);
+  if (text === undefined) throw cannotSay(at, 'it is not a text in UTF-8');
+  return { type: 'document', source: { type: 'text', media_type: 'text/plain', data: text }, ...name };
 };
 
 const PDF = 'application/pdf';
-const TEXT_TYPE = /^(?:text\/[\w.+-]+|application\/(?:json|xml|yaml|x-yaml))$/;
-
-const utf8 = (base64: string, param: string): string => {
-  try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(Buffer.from(base64, 'base64'));
-  } catch {
-    throw cannotSay(param, 'it is not a text in UTF-8');
-  }
-};
-
-/** The type and the payload of a base64 data URL; undefined for anything else. */
-const dataUrl = (url: string): { readonly mediaType: string; readonly base64: string } | undefined => {
-  // The payload may be megabytes: only what stands before it is matched.
-  const comma = url.startsWith('data:') ? url.indexOf(',') : -1;
-  if (comma < 0 || comma > 256) return undefined;
-  const match = DATA_URL.exec(url.slice(0, comma));
-  return match ? { mediaType: match[1]!.toLowerCase(), base64: url.slice(comma + 1) } : undefined;
-};
-
-const DATA_URL = /^data:([\w.+-]+\/[\w.+-]+)(?:;[\w.+-]+=[^;,]*)*;base64$/;

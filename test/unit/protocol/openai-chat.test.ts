@@ -120,6 +120,12 @@ describe('reading chat completions', () => {
     expect(opaque).toEqual([IMAGE.length, 300]);
   });
 
+  test('a text that is sent as a file is not opaque, though the policy must allow it as one', () => {
+    const file = { file_data: `data:Text/Markdown;charset=utf-8;base64,${'QUJD'.repeat(100)}` };
+    const read = call({ messages: [{ role: 'user', content: [{ type: 'file', file }] }] });
+    expect([read.opaque.size, [...read.uninspected]]).toEqual([0, [['file', file.file_data.length]]]);
+  });
+
   test('a text that equals an image’s base64 is not opaque, and keys that look like numbers do not confuse', () => {
     const data = 'A'.repeat(300);
     const body = `{"model":"m","x":{"2":"a","1":"${data}"},"messages":[{"role":"user","content":[{"type":"text","text":"${data}"},{"type":"image_url","image_url":{"9":"z","url":"${data}","1":"${data}"}}]}]}`;

@@ -53,6 +53,22 @@ describe('inspect', () => {
     expect(JSON.parse(hidden).a).toBe('{"e":"<email>","e":1}');
   });
 
+  test('a text in a data URL is looked at as what it says, among many strings too', () => {
+    const before = Array.from({ length: 40 }, (_, index) => `number ${index}`);
+    const url = (text: string, type = 'text/plain;charset=utf-8'): string =>
+      `data:${type};base64,${Buffer.from(text).toString('base64')}`;
+    const json = '{"e":"me\\u0040a.de"}';
+    const files = [url('I am me@a.de. 😀'), url(json, 'application/json'), url('nobody')];
+    const binary = url('me@a.de', 'image/png');
+    expect(JSON.parse(masked(JSON.stringify({ before, files, binary })))).toEqual({
+      before,
+      files: [url('I am <email>. 😀'), url('{"e":"<email>"}', 'application/json'), url('nobody')],
+      binary,
+    });
+    const latin1 = 'data:text/plain;base64,bWVAYS5kZSD8';
+    expect(masked(JSON.stringify({ latin1 }))).toBe(JSON.stringify({ latin1 }));
+  });
+
   test('a string that only looks like JSON is looked at as text', () => {
     expect(masked('{"a":"{\\"not json me@a.de"}')).toBe('{"a":"{\\"not json <email>"}');
     let deep = '"me@a.de"';
