@@ -66,6 +66,53 @@ describe('config', () => {
     expect(findings(text).join('\n')).toContain(words);
   });
 
+  describe('an issuer of tokens', () => {
+    const ISSUER = {
+      issuer: 'https://id.example',
+      jwks_uri: 'https://id.example/keys',
+      audience: 'aegis',
+      claims: { org: 'org' },
+    };
+    const withIssuers = (...issuers: object[]): string =>
+      JSON.stringify({ upstreams: [{ name: 'x', kind: 'sandbox' }], identity: { jwt: issuers } });
+
+    test('has what is not said filled in', () => {
+      const { identity } = parse(withIssuers(ISSUER));
+      expect(identity).toEqual({
+        jwt: [{ ...ISSUER, algorithms: ['RS256', 'ES256'], allow_claims: [] }],
+        maxStaleMs: 900_000,
+      });
+      expect(parse('upstreams: [{name: x, kind: sandbox}]').identity.jwt).toEqual([]);
+    });
+
+    test.each([
+      ['a secret shared with the issuer', { algorithms: ['HS256'] }, 'must be one of RS256'],
+      ['no signature', { algorithms: ['none'] }, 'must be one of RS256'],
+      ['no algorithm', { algorithms: [] }, 'must NOT have fewer than 1 items'],
+      ['keys over plain HTTP', { jwks_uri: 'http://id.example/keys' }, 'jwks_uri must be https, or http on loopback'],
+      ['keys at a name that looks like loopback', { jwks_uri: 'http://127.0.0.1.example/' }, 'must be https'],
+      ['keys behind a password', { jwks_uri: 'https://a:b@id.example/keys' }, 'must be https'],
+      ['no organisation', { claims: { team: 'team' } }, "required property 'org'"],
+      ['a claim that a caller does not have', { claims: { org: 'o', admin: 'x' } }, "unknown field 'admin'"],
+      ['a path with an empty name', { claims: { org: 'a..b' } }, 'claims.org is no path of a claim'],
+      ['a pointer that is none', { allow_claims: ['/a~2'] }, 'allow_claims.0 is no path of a claim'],
+    ])('is refused with %s', (_, change, words) => {
+      expect(findings(withIssuers({ ...ISSUER, ...change })).join('\n')).toContain(words);
+    });
+
+    test('is named once for each audience', () => {
+      expect(findings(withIssuers(ISSUER, ISSUER)).join('\n')).toContain('has this audience twice');
+      expect(parse(withIssuers(ISSUER, { ...ISSUER, audience: 'b' })).identity.jwt).toHaveLength(2);
+    });
+
+    test.each(['http://127.0.0.1:9/keys', 'http://localhost:9/keys', 'http://[::1]:9/keys'])(
+      'may be at %s',
+      (jwksUri) => {
+        expect(parse(withIssuers({ ...ISSUER, jwks_uri: jwksUri })).identity.jwt).toHaveLength(1);
+      },
+    );
+  });
+
   test('the demo plays every provider without a key by the sandbox, and says so', () => {
     const demo = demoConfig({ ANTHROPIC_API_KEY: 'sk-ant-1' });
     expect(demo.sandboxed).toEqual(['local', 'openai', 'mistral']);
