@@ -72,6 +72,24 @@ export interface Actual {
   readonly microUsd: number;
 }
 
+/** How a limiter that shares its counts with other gateways stands. */
+export interface LimiterState {
+  /** local: what is shared cannot be reached, this gateway grants its share of each limit. */
+  readonly mode: 'shared' | 'local';
+  /** Since when, milliseconds since 1970. */
+  readonly sinceMs: number;
+  /** Why it is local. */
+  readonly reason: string | undefined;
+  /** Gateways that share, as last seen; itself among them. */
+  readonly replicas: number;
+  /** Settlements that are not confirmed yet. */
+  readonly waiting: number;
+  /** Settlements that were given up: what they reserved is booked in full. */
+  readonly dropped: number;
+  /** Budgets of which a part is held ahead. */
+  readonly slices: number;
+}
+
 /**
  * Takes all of a request's limits at once or none. Rates follow GCRA, concurrency is a lease, spend is reserved as an
  * upper bound: spent + reserved never exceeds a cap. Every permit is settled exactly once; a second settle is ignored.
@@ -83,4 +101,6 @@ export interface Limiter {
   settle(id: string, actual: Actual, now: number): void;
   /** What this replica knows of the budgets of these subjects, at no call. */
   spend(subjects: readonly { readonly scope: Scope; readonly subject: string }[], now: number): Input['spend'];
+  /** How it stands, for readiness and metrics; absent where nothing is shared. */
+  state?(): LimiterState;
 }

@@ -3,7 +3,7 @@ import type { Demand, LimitState } from './limiter.ts';
 import { add, drain, levelOf, type Rate, resetOf, waitFor } from './rate.ts';
 
 /** Nobody knows when a request under way ends, so a refusal for concurrency names this wait. */
-const CONCURRENT_RETRY_MS = 1_000;
+export const CONCURRENT_RETRY_MS = 1_000;
 
 /** One demand's share of one limit, kept until the reservation is settled. */
 export interface Share {
