@@ -1,4 +1,4 @@
-import type { PolicyData, Prices, Usage } from './types.gen.ts';
+import type { Model, PolicyData, Prices, Usage } from './types.gen.ts';
 
 /**
  * Most tokens one cost may count. With prices up to MAX_USD_PER_MILLION_TOKENS every intermediate value stays below
@@ -25,6 +25,7 @@ export interface CostBound {
 export interface PriceTable {
   /** Revision of the bundle the prices come from: the `price_version` of each cost. */
   readonly revision: string;
+  /** Whether a model has prices, its own or the default ones. */
   has(model: string): boolean;
   /** What this usage costs, rounded up. The long-context tier applies by the total of the input classes. */
   cost(model: string, usage: PricedUsage): number;
@@ -54,12 +55,24 @@ interface ModelPrices {
   readonly aboveTokens: number;
 }
 
-/** Builds the price table of a bundle's models. Throws RangeError when a price has more than six decimals or is out of range. */
-export const createPriceTable = (data: Pick<PolicyData, 'models'>, revision: string): PriceTable => {
+type PriceData = Pick<PolicyData, 'models' | 'default_prices'>;
+
+/** What a model of the data costs: its own prices, or the default ones. Undefined without either: it must not be asked. */
+export const pricesOfModel = (data: PriceData, model: Model): Prices | undefined =>
+  model.usd_per_million_tokens ?? data.default_prices;
+
+/**
+ * Builds the price table of a bundle's models. A model without prices has the default ones, or is not in the table.
+ * Throws RangeError when a price has more than six decimals or is out of range.
+ */
+export const createPriceTable = (data: PriceData, revision: string): PriceTable => {
   const models = new Map<string, ModelPrices>();
+  if (data.default_prices) tierOf('default_prices', data.default_prices);
   for (const [name, model] of Object.entries(data.models)) {
+    const prices = pricesOfModel(data, model);
+    if (!prices) continue;
     models.set(name, {
-      base: tierOf(name, model.usd_per_million_tokens),
+      base: tierOf(name, prices),
       long: model.long_context ? tierOf(name, model.long_context.usd_per_million_tokens) : null,
       aboveTokens: model.long_context?.above_tokens ?? Number.POSITIVE_INFINITY,
     });

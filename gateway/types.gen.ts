@@ -1332,6 +1332,10 @@ export interface PolicyData {
     [k: string]: Model;
   };
   /**
+   * policies/default_prices/data.yaml: what a model costs that has no prices of its own. Absent: such a model is never asked. At most six decimals.
+   */
+  default_prices?: Prices;
+  /**
    * policies/organizations/data.yaml: who may call, by the name a credential carries. No slash: limits are kept by <organisation>/<name>.
    */
   organizations?: {
@@ -1400,7 +1404,10 @@ export interface Model {
    * When the provider retires it, YYYY-MM-DD; null when unannounced.
    */
   deprecation_date: string | null;
-  usd_per_million_tokens: Prices;
+  /**
+   * Its prices. Absent: default_prices; without those the model is never asked.
+   */
+  usd_per_million_tokens?: Prices;
   /**
    * Prices of a whole request whose input is larger than a bound.
    */

@@ -11,7 +11,7 @@ import type { PolicyData } from '../gateway/types.gen.ts';
 //   node scripts/import-prices.ts CATALOGUE.json [--in-use FILE] [--out FILE] [--check]
 
 type Model = PolicyData['models'][string];
-type Prices = Model['usd_per_million_tokens'];
+type Prices = NonNullable<Model['usd_per_million_tokens']>;
 type Figures = Omit<Model, 'title' | 'class' | 'upstreams' | 'endpoints'>;
 type Entry = Readonly<Record<string, unknown>>;
 type InUse = Pick<Model, 'title' | 'class' | 'upstreams' | 'endpoints'> & { catalogue?: string; own?: Figures };

@@ -42,6 +42,11 @@ export const checkData = async (policies: string, names: readonly string[]): Pro
       if (!again) findings.push({ ...locate(pathOf(error), files, policies), check: 'data', ...describeError(error) });
     }
   }
+  for (const path of unpricedModels(data)) {
+    const why = `${path.join('.')}: it has no price, and there are no default_prices, so it would never be asked`;
+    const fix = 'add usd_per_million_tokens, or policies/default_prices/data.yaml';
+    findings.push({ ...locate(path, files, policies), check: 'data', why, fix });
+  }
   for (const { path, name, table } of danglingReferences(data)) {
     const why = `${path.join('.')}: ${JSON.stringify(name)} is not in ${table}`;
     findings.push({
@@ -53,6 +58,16 @@ export const checkData = async (policies: string, names: readonly string[]): Pro
   }
   return findings;
 };
+
+/** Where models are that nobody can be charged for. */
+const unpricedModels = ({ models, default_prices: prices }: Record<string, unknown>): string[][] =>
+  isMember(models) && prices === undefined
+    ? Object.keys(models)
+        .filter((name) => isMember(models[name]) && !('usd_per_million_tokens' in (models[name] as object)))
+        .map((name) => ['models', name])
+    : [];
+
+const isMember = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null;
 
 const SCHEMA = new URL('../../schemas/policy-data.json', import.meta.url);
 

@@ -1,4 +1,5 @@
 import { GatewayError } from '../errors.ts';
+import { pricesOfModel } from '../prices.ts';
 import type { Call, Endpoint } from '../protocol/protocol.ts';
 import { protocolOf } from '../protocol/protocols.ts';
 import type { Translation } from '../protocol/translation.ts';
@@ -24,9 +25,10 @@ export interface Candidate {
 
 /**
  * The decision's candidates that this gateway can execute for this call, in the policy's order. Upstreams that can be
- * asked for the endpoint neither in its own wire format nor in another are left out. Throws GatewayError `no_candidate`
- * when none is left (a count of tokens needs none), `invalid_field` when a LiteLLM is all that is left and a field of
- * the call would steer it, `policy_unavailable` when the decision names what does not exist.
+ * asked for the endpoint neither in its own wire format nor in another are left out, and models without a price where
+ * the answer is billed. Throws GatewayError `no_candidate` when none is left (a count of tokens needs none),
+ * `invalid_field` when a LiteLLM is all that is left and a field of the call would steer it, `policy_unavailable` when
+ * the decision names what does not exist.
  */
 export const candidatesOf = (
   call: Call,
@@ -34,9 +36,10 @@ export const candidatesOf = (
   data: PolicyData,
   upstreams: ReadonlyMap<string, Upstream>,
 ): Candidate[] => {
-  const { hasOutput } = protocolOf(call.endpoint);
+  const { hasOutput, isBilled } = protocolOf(call.endpoint);
   const candidates: Candidate[] = [];
   let unsaid: GatewayError | undefined;
+  let unpriced: string | undefined;
   for (const { model, upstream: name } of decision.route.candidates) {
     const entry = data.models[model];
     const upstreamModel = entry?.upstreams[name];
@@ -48,6 +51,10 @@ export const candidatesOf = (
     }
     const wire = wireFor(call.endpoint, upstream.endpoints);
     if (wire === undefined) continue;
+    if (isBilled && !pricesOfModel(data, entry)) {
+      unpriced ??= model;
+      continue;
+    }
     const steers = upstream.kind === 'litellm' ? steersLitellm(call.body) : null;
     if (steers !== null) {
       unsaid ??= steering(steers);
@@ -65,6 +72,7 @@ export const candidatesOf = (
     });
   }
   if (candidates.length === 0 && unsaid) throw unsaid;
+  if (candidates.length === 0 && unpriced !== undefined) throw priceless(unpriced);
   // Tokens can be counted without an upstream.
   if (candidates.length === 0 && call.endpoint !== 'messages.count_tokens') {
     const wished = decision.route.candidates.map(({ model }) => model).join(', ');
@@ -78,6 +86,12 @@ export const candidatesOf = (
   }
   return candidates;
 };
+
+/** Nothing is asked that no budget could count. */
+const priceless = (model: string): GatewayError =>
+  new GatewayError('no_candidate', `The policy has no price for ${model}, so it cannot be asked.`, {
+    hint: 'Name another model. The operator sets its usd_per_million_tokens, or default_prices.',
+  });
 
 const steering = (param: string): GatewayError =>
   new GatewayError('invalid_field', `The upstream would take ${param} as an order to itself, so it cannot be used.`, {

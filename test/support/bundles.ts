@@ -1,13 +1,13 @@
-import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { buildBundle } from '../../gateway/policy/build.ts';
 import { writeDurably } from '../../gateway/policy/bundle-store.ts';
 import { requireCompiler } from '../../gateway/policy/compiler.ts';
 import { SCOPE } from '../../gateway/policy/signature.ts';
 import { ROOT } from './gateway.ts';
 
-/** Changes of a copy of policies/: each is applied to one file and must change it. */
+/** Changes of a copy of policies/: each is applied to one file and must change it. A new file is made of ''. */
 export type Edits = Readonly<Record<string, (text: string) => string>>;
 
 /** A folder of bundles of a test's own, built from an edited copy of policies/ and signed with the demo key. */
@@ -43,9 +43,10 @@ export const openTestBundles = async (): Promise<TestBundles> => {
       try {
         await cp(join(ROOT, 'policies'), policies, { recursive: true });
         for (const [name, edit] of Object.entries(edits)) {
-          const before = await readFile(join(policies, name), 'utf8');
+          const before = await readFile(join(policies, name), 'utf8').catch(() => '');
           const after = edit(before);
           if (after === before) throw new Error(`the edit of ${name} changes nothing`);
+          if (before === '') await mkdir(dirname(join(policies, name)), { recursive: true });
           await writeFile(join(policies, name), after);
         }
         const signing = {

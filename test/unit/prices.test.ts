@@ -39,7 +39,7 @@ const inputOf = (u: PricedUsage) => u.input + u.cache_read + u.cache_write + u.c
 /** The same sum in exact integers, as an oracle. */
 const exactCost = (m: Model, u: PricedUsage): bigint => {
   const long = m.long_context && inputOf(u) > m.long_context.above_tokens ? m.long_context : undefined;
-  const usd = (long ?? m).usd_per_million_tokens;
+  const usd = (long ?? m).usd_per_million_tokens as Prices;
   const micro = (value: number | undefined) => BigInt(Math.round((value ?? usd.input) * 1e6));
   const sum =
     BigInt(u.input) * micro(usd.input) +
@@ -49,6 +49,31 @@ const exactCost = (m: Model, u: PricedUsage): bigint => {
     BigInt(u.output + u.reasoning) * micro(usd.output);
   return (sum + 999_999n) / 1_000_000n;
 };
+
+describe('a model without prices of its own', () => {
+  const { usd_per_million_tokens: _, ...unpriced } = modelOf({ input: 1, output: 1 });
+  const models = { m: unpriced, own: modelOf({ input: 1, output: 2 }) };
+
+  test('has none: it is not in the table, and costs nothing less than an error', () => {
+    const table = createPriceTable({ models }, 'r1');
+    expect([table.has('m'), table.has('own')]).toEqual([false, true]);
+    expect(() => table.cost('m', none)).toThrow('no price for model "m" in revision r1');
+    expect(() => table.upperBound({ models: ['own', 'm'], inputTokensMax: 1, outputTokensMax: 1 })).toThrow(RangeError);
+  });
+
+  test('costs what the default prices say, and others what they do', () => {
+    const table = createPriceTable({ models, default_prices: { input: 10, output: 75 } }, 'r1');
+    expect(table.cost('m', { ...none, input: 3, output: 2 })).toBe(180);
+    expect(table.upperBound({ models: ['m'], inputTokensMax: 3, outputTokensMax: 2 })).toBe(180);
+    expect(table.cost('own', { ...none, input: 3, output: 2 })).toBe(7);
+  });
+
+  test('with default prices that cannot be counted makes no table', () => {
+    for (const input of [0.0000001, -1, Number.NaN, undefined as unknown as number]) {
+      expect(() => createPriceTable({ models: {}, default_prices: { input, output: 1 } }, 'r1')).toThrow(RangeError);
+    }
+  });
+});
 
 describe('prices', () => {
   test('a cost is the sum of its classes, rounded up to a micro-dollar', () => {

@@ -29,6 +29,19 @@ const METADATA = '# METADATA\n# title: A\n# description: B\n# custom:\n#   code:
 const denyIf = (body: string): string => `${METADATA}deny contains {"rule": "x.a", "code": "a"} if {\n\t${body}\n}`;
 
 describe('checkPolicies', () => {
+  test('finds a model without a price where there is no default one', async () => {
+    const { usd_per_million_tokens: _, ...unpriced } = Object.values(MODELS)[0]!;
+    const models = { 'models/data.json': JSON.stringify({ ...MODELS, free: unpriced }) };
+    expect(await check('x := 1', models)).toMatchObject([
+      { check: 'data', why: expect.stringContaining('models.free: it has no price') },
+    ]);
+    const prices = { 'default_prices/data.yaml': '{ input: 10, output: 50 }\n' };
+    expect(await check('x := 1', { ...models, ...prices })).toEqual([]);
+    expect(await check('x := 1', { ...models, 'default_prices/data.yaml': '{ input: 10 }\n' })).toMatchObject([
+      { file: 'policies/default_prices/data.yaml', check: 'data' },
+    ]);
+  });
+
   test('finds nothing in the default policies', async () => {
     expect(await checkPolicies(join(CHECKOUT, 'policies'), compiler)).toEqual([]);
   });
