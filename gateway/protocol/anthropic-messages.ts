@@ -184,8 +184,9 @@ const readResult = (content: Content, value: unknown): void => {
   if (typeof value === 'string') content.text('tool', value);
   else if (Array.isArray(value)) for (const item of value) readResult(content, item);
   else if (isObject(value)) {
-    if (value.type === 'base64' && typeof value.data === 'string') {
-      content.payload('document', value, 'data');
+    const key = SOURCES.get(value.type);
+    if (key !== undefined && typeof value[key] === 'string') {
+      content.payload('document', value, key);
       return;
     }
     for (const key in value) {
@@ -194,6 +195,13 @@ const readResult = (content: Content, value: unknown): void => {
     }
   }
 };
+
+/** Where a source of each kind has its payload, or what stands for it. */
+const SOURCES: ReadonlyMap<unknown, string> = new Map([
+  ['base64', 'data'],
+  ['url', 'url'],
+  ['file', 'file_id'],
+]);
 
 const readSource = (
   content: Content,

@@ -1,4 +1,4 @@
-import { Content } from './content.ts';
+import { Content, jsonBytes } from './content.ts';
 import { type Json, missingField, requiredString } from './fields.ts';
 import type { JsonScan } from './json-scan.ts';
 import { NO_TEXTS, NO_USAGE } from './no-texts.ts';
@@ -28,6 +28,9 @@ const read = (raw: Buffer, scan: JsonScan, body: Json): Call => {
   if (body.input === undefined) throw missingField('input');
   const content = new Content();
   const prompts = readPrompts(content, body.input, 'input');
+  // vLLM's: a conversation to embed in place of the input, images among it.
+  const hasMessages = body.messages !== undefined && body.messages !== null;
+  if (hasMessages) content.unread('unknown', jsonBytes(body.messages));
   return {
     endpoint: 'embeddings',
     dialect: 'openai',
@@ -46,6 +49,6 @@ const read = (raw: Buffer, scan: JsonScan, body: Json): Call => {
     turns: 1,
     ...content.result(raw, scan, body),
     serverTools: false,
-    ...prompts,
+    ...(hasMessages ? { prompts: prompts.prompts } : prompts),
   };
 };

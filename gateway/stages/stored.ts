@@ -55,9 +55,9 @@ const checkItem = (item: unknown, param: string): void => {
   checkEnvironment(item.environment, `${param}.environment`);
 };
 
-/** Whether an item has an id and nothing that it says itself. */
+/** Whether an item has an id and nothing that it says itself. Without a type it is one, unless somebody speaks in it. */
 const isReference = (item: Json): boolean => {
-  if (item.type === 'item_reference') return true;
+  if (item.type === 'item_reference' || (!isSet(item.type) && typeof item.role !== 'string')) return true;
   if (!isSet(item.id) || item.type === 'compaction_trigger') return false;
   for (const name in item) if (!SAYS_NOTHING.has(name) && isSet(item[name])) return false;
   return true;

@@ -136,6 +136,17 @@ describe('reading messages', () => {
     expect(read.texts.map(({ text }) => text)).toEqual(['web_search_result', 'T', 'u']);
   });
 
+  test('what a server tool fetched is counted, wherever it lies', () => {
+    const content = [
+      { type: 'web_fetch_result', content: { type: 'document', source: { type: 'base64', data: BASE64 } } },
+      { type: 'image', source: { type: 'url', url: 'https://x.test' } },
+      { type: 'image', source: { type: 'file', file_id: 'f1' } },
+    ];
+    const read = call({ messages: [{ role: 'assistant', content: [{ type: 'some_tool_result', content }] }] });
+    expect([...read.uninspected]).toEqual([['document', 400 + 14 + 2]]);
+    expect(read.opaque.size).toBe(1);
+  });
+
   test.each<[object, string]>([
     [{ model: null }, 'model'],
     [{ messages: 'x' }, 'messages'],

@@ -49,6 +49,13 @@ describe('reading embeddings', () => {
     expect([some.prompts, some.tokenIds, [...some.uninspected]]).toEqual([3, 3, [['unknown', 8]]]);
   });
 
+  test('a conversation beside the input is unknown: vLLM would embed it in place of that', () => {
+    const messages = [{ role: 'user', content: [{ type: 'image_url', image_url: { url: 'https://x/y' } }] }];
+    const read = call({ input: [1, 2], messages });
+    expect(read.uninspected.get('unknown')).toBe(JSON.stringify(messages).length + '[1,2]'.length);
+    expect([read.prompts, read.tokenIds]).toEqual([1, undefined]);
+  });
+
   test('objects that some servers embed pass, uninspected, and hide how many tokens there are', () => {
     const read = call({ input: [{ type: 'image_url', image_url: { url: 'https://x/y' } }, [5]] });
     expect(read.uninspected.get('unknown')).toBeGreaterThan(50);

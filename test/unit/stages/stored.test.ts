@@ -33,6 +33,7 @@ describe('what is stored at the provider', () => {
     ['input[1]', item({ type: 'item_reference', id: 'msg_1', content: 'x' })],
     ['input[1]', item({ id: 'msg_1' })],
     ['input[1]', item({ type: null, id: 'msg_1' })],
+    ['input[1]', item({ id: 'msg_1', content: 'x' })],
     ['input[1]', item({ type: 'image_generation_call', id: 'ig_1' })],
     ['input[1]', item({ type: 'image_generation_call', id: 'ig_1', status: 'completed', result: null })],
     ['input[1]', item({ type: 'reasoning', id: 'rs_1' })],
