@@ -19,6 +19,8 @@ export interface Database {
 export interface DatabaseOptions {
   /** How long one query of a Postgres may take before its connection is given up. Default 10 s. */
   readonly queryTimeoutMs?: number;
+  /** Opens a Postgres that cannot be reached all the same, and goes on trying. What serves from a snapshot asks so. */
+  readonly mayBeAway?: boolean;
 }
 
 /**

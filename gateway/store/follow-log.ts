@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { MessagePort } from 'node:worker_threads';
 import { openDatabase } from './database.ts';
 import type { FollowerReply, FollowerRequest } from './follower-messages.ts';
-import { type AuditReader, catchUpLedger } from './ledger.ts';
+import { type AuditSource, catchUpLog } from './ledger.ts';
 
 /** Also the least time between two commits of its own: each writes the same pages of the roll-ups again. */
 const POLL_MS = 1_000;
@@ -12,28 +12,42 @@ const RETRY_MS = 5_000;
 
 /** What a follower works on, as the worker's data. */
 export interface FollowerData {
+  /** Folder of the embedded store; of the log too, unless `logHome` names another. */
   readonly home: string;
+  readonly logHome?: string;
+  /** Of a shared store; '' and none mean the embedded one. */
+  readonly url?: string;
   /** Folder of the log's segments, whose newest file grows. */
   readonly segments: string;
 }
 
+/** How long the batch under way may take when the worker ends. */
+const CLOSE_MS = 2_000;
+/** A batch may wait for another gateway's. */
+const QUERY_TIMEOUT_MS = 60_000;
+
 /**
  * The worker's side of the ledger: looks every second whether the newest segment grew (two system calls when it did not)
- * and loads what is new. Resolves when it is told to close.
+ * and loads what is new. While a shared store is away the log keeps what comes, and is loaded when the store is back.
+ * Resolves when it is told to close.
  */
 export const followLog = async (
   port: MessagePort,
-  { home, segments }: FollowerData,
-  read: AuditReader,
+  { home, logHome = home, url = '', segments }: FollowerData,
+  source: AuditSource,
 ): Promise<void> => {
-  const { db, close } = await openDatabase(home);
+  const { db, dialect, close } = await openDatabase(home, url, { queryTimeoutMs: QUERY_TIMEOUT_MS, mayBeAway: true });
   const post = (reply: FollowerReply): void => port.postMessage(reply);
   let isClosing = false;
   let waiting: number[] = [];
   let wake: () => void = () => undefined;
   port.on('message', (request: FollowerRequest) => {
-    if (request.do === 'close') isClosing = true;
-    else waiting.push(request.id);
+    if (request.do !== 'close') waiting.push(request.id);
+    else if (!isClosing) {
+      isClosing = true;
+      // A Postgres that hangs must not hold the stop: what is not loaded is in the log.
+      if (dialect === 'postgres') setTimeout(() => void close().catch(() => {}), CLOSE_MS).unref();
+    }
     wake();
   });
   post({ type: 'ready' });
@@ -46,7 +60,7 @@ export const followLog = async (
     try {
       const mark = await markOf(segments);
       if (mark !== seen || ids.length > 0) {
-        const rows = await catchUpLedger(db, home, read);
+        const rows = await catchUpLog(db, logHome, source, { isStopping: () => isClosing });
         seen = mark;
         if (ids.length === 0) post({ type: 'caughtUp', rows });
         for (const id of ids) post({ type: 'caughtUp', id, rows });

@@ -27,11 +27,31 @@ export type AuditReader = (
   options: { readonly from?: never; readonly kinds: readonly AuditRecord['kind'][] },
 ) => AsyncIterable<{ readonly next: unknown; readonly record: AuditRecord }>;
 
+/** The audit logs of homes, as the ledger reads them. */
+export interface AuditSource {
+  readonly read: AuditReader;
+  /** The id of a home's log; undefined while there is none. */
+  logIdOf(home: string): Promise<string | undefined>;
+}
+
+/** Loads what the log in `home` has and the ledger has not, as catchUpLedger; 0 where there is no log. */
+export const catchUpLog = async (
+  db: Kysely<Schema>,
+  home: string,
+  source: AuditSource,
+  options: Omit<CatchUpOptions, 'log'> = {},
+): Promise<number> => {
+  const log = await source.logIdOf(home);
+  return log === undefined ? 0 : await catchUpLedger(db, home, source.read, { ...options, log });
+};
+
 /** How a log is loaded. */
 export interface CatchUpOptions {
-  /** The log's id. An embedded store follows the one log of its home and needs none; a shared one tells logs by it. */
+  /** The log's id, by which its place is kept. An embedded store that follows one log only needs none. */
   readonly log?: string;
   readonly batchRows?: number;
+  /** Asked after each batch; a load that is stopped goes on where it was the next time. */
+  readonly isStopping?: () => boolean;
 }
 
 /**
@@ -44,7 +64,7 @@ export const catchUpLedger = async (
   db: Kysely<Schema>,
   home: string,
   read: AuditReader,
-  { log = '', batchRows = BATCH_ROWS }: CatchUpOptions = {},
+  { log = '', batchRows = BATCH_ROWS, isStopping = () => false }: CatchUpOptions = {},
 ): Promise<number> => {
   if (log === '' && databaseOf(db).dialect !== 'sqlite') throw new TypeError('a shared ledger needs the id of the log');
   let loaded = 0;
@@ -52,6 +72,7 @@ export const catchUpLedger = async (
     try {
       for await (const added of loadBatches(db, home, read, log, batchRows)) {
         loaded += added;
+        if (isStopping()) return loaded;
         await foldLedger(db, FOLD_MANY);
       }
       await foldLedger(db, FOLD_SOON);
@@ -167,6 +188,9 @@ const readCursor = async (db: Kysely<Schema>, log: string): Promise<string> => {
   const place = db.selectFrom('ledger_logs').select('position').where('log', '=', log);
   const row = await place.executeTakeFirst();
   if (row !== undefined) return row.position;
+  // Before logs were told apart a home had one. If it is another's, the reader says that the place is not of this log.
+  const named = await db.updateTable('ledger_logs').set({ log }).where('log', '=', '').executeTakeFirst();
+  if (named.numUpdatedRows === 1n) return (await place.executeTakeFirstOrThrow()).position;
   await db
     .insertInto('ledger_logs')
     .values({ log, position: '' })

@@ -25,5 +25,9 @@ export const claimPepper = async (db: Kysely<Schema>, pepper: Uint8Array): Promi
     .select('value')
     .where('name', '=', 'pepper')
     .executeTakeFirstOrThrow();
-  if (stored !== value) throw new Error('the pepper does not belong to this database: restore the file `pepper`');
+  if (stored !== value) {
+    throw new Error(
+      'the pepper does not belong to this database: restore `pepper`, or copy it from the home of a gateway that shares the database',
+    );
+  }
 };

@@ -1,6 +1,7 @@
 import { Socket } from 'node:net';
 import { Kysely, PostgresDialect, type PostgresPool, type PostgresPoolClient } from 'kysely';
 import pg from 'pg';
+import { isAnswer, isAway } from './away.ts';
 import { createPostgresBulkWriter } from './bulk-postgres.ts';
 import type { Database, DatabaseOptions } from './database.ts';
 import { migrate } from './migrations.ts';
@@ -12,25 +13,34 @@ const CONNECT_TIMEOUT_MS = 3_000;
 const QUERY_TIMEOUT_MS = 10_000;
 /** A migration may copy a table, and waits for the gateway that came first. */
 const MIGRATION_TIMEOUT_MS = 3_600_000;
+/** Between two tries to reach a database that was away at the start. */
+const RETRY_MS = 2_000;
 /** Until a connection that does not say goodbye is cut. */
 const CLOSE_TIMEOUT_MS = 1_000;
 
 /**
  * Opens the Postgres (15 or newer) of a URL and brings its tables up to date; gateways that start together wait for each
- * other there. `sslmode=verify-full` and `sslrootcert=<file>` in the URL ask for TLS. Throws when it cannot be reached in
- * time or is newer than this gateway.
+ * other there. `sslmode=verify-full` and `sslrootcert=<file>` in the URL ask for TLS. Throws when it refuses or is newer
+ * than this gateway, and when it cannot be reached in time unless it may be away: then queries fail until it is there.
  */
 export const openPostgres = async (
   url: string,
-  { queryTimeoutMs = QUERY_TIMEOUT_MS }: DatabaseOptions,
+  { queryTimeoutMs = QUERY_TIMEOUT_MS, mayBeAway = false }: DatabaseOptions,
 ): Promise<Database> => {
-  const migrations = openPool(url, 1, MIGRATION_TIMEOUT_MS);
-  try {
-    await migrate(migrations.db, 'postgres');
-  } finally {
-    await migrations.close();
-  }
   const { db, close } = openPool(url, CONNECTIONS, queryTimeoutMs);
+  let again: NodeJS.Timeout | undefined;
+  const bringUp = (): Promise<void> =>
+    migrateAt(url).catch((error) => {
+      if (!mayBeAway || !isAway(error)) throw error;
+      // A refusal later on shows in every query.
+      again = setTimeout(() => bringUp().catch(() => {}), RETRY_MS).unref();
+    });
+  try {
+    await bringUp();
+  } catch (error) {
+    await close();
+    throw error;
+  }
   return {
     db,
     dialect: 'postgres',
@@ -38,8 +48,21 @@ export const openPostgres = async (
     querySync() {
       throw new TypeError('Postgres answers nothing synchronously');
     },
-    close,
+    async close() {
+      clearTimeout(again);
+      await close();
+    },
   };
+};
+
+/** On a connection of its own: a migration may take longer than any query. */
+const migrateAt = async (url: string): Promise<void> => {
+  const { db, close } = openPool(url, 1, MIGRATION_TIMEOUT_MS);
+  try {
+    await migrate(db, 'postgres');
+  } finally {
+    await close();
+  }
 };
 
 const openPool = (
@@ -99,9 +122,6 @@ const integerOf = (text: string): number => {
   return value;
 };
 
-/** A SQLSTATE: the server answered. */
-const ANSWER = /^[0-9A-Z]{5}$/;
-
 /**
  * The pool, without connections whose server fell silent: after an error that is no answer of the server's, a connection
  * is asked nothing more and not used again. pg alone would queue the next query behind the one that hangs.
@@ -117,8 +137,7 @@ const discarding = (pool: pg.Pool): PostgresPool => ({
       try {
         return await client.query(sql, parameters as unknown[]);
       } catch (error) {
-        const { code } = (error ?? {}) as { code?: unknown };
-        if (typeof code !== 'string' || !ANSWER.test(code)) broken = error;
+        if (!isAnswer(error)) broken = error;
         throw error;
       }
     };

@@ -15,7 +15,7 @@ export interface TestPostgres {
   createDatabase(): Promise<string>;
   /** Stops the server with its data kept: fast, or as a crash. */
   stop(how?: 'fast' | 'crash'): Promise<void>;
-  /** Starts it again on the same port. */
+  /** Starts it again on the same port, unless it runs. */
   start(): Promise<void>;
   /** SIGSTOP to every process of it: connections stay open and nothing answers. */
   freeze(): void;
@@ -76,7 +76,6 @@ export const openPostgres = async ({ config = [], prepare }: PostgresOptions = {
     `port = ${port}`,
     `unix_socket_directories = '${folder}'`,
     'fsync = off',
-    'synchronous_commit = off',
     'full_page_writes = off',
     'max_connections = 60',
     ...config,
@@ -86,6 +85,7 @@ export const openPostgres = async ({ config = [], prepare }: PostgresOptions = {
 
   let server: ChildProcess;
   let output = '';
+  const isRunning = (): boolean => server.exitCode === null && server.signalCode === null;
   const start = async (): Promise<void> => {
     // A process group of its own, so that all of its processes can be stopped at once.
     server = spawn(join(bin, 'postgres'), ['-D', data], { ...user, cwd: folder, detached: true });
@@ -99,12 +99,13 @@ export const openPostgres = async ({ config = [], prepare }: PostgresOptions = {
     }
   };
   const signalAll = (signal: NodeJS.Signals): void => {
+    if (!isRunning()) return;
     // Backends are in process groups of their own: found by their parent.
     const children = childrenOf(server.pid!);
     for (const pid of [server.pid!, ...children]) process.kill(pid, signal);
   };
   const stop = async (how: 'fast' | 'crash' = 'fast'): Promise<void> => {
-    if (server.exitCode !== null || server.signalCode !== null) return;
+    if (!isRunning()) return;
     const exited = once(server, 'exit');
     if (how === 'fast') server.kill('SIGINT');
     else server.kill('SIGQUIT');
@@ -121,11 +122,13 @@ export const openPostgres = async ({ config = [], prepare }: PostgresOptions = {
       return `postgres://aegis@127.0.0.1:${port}/${name}`;
     },
     stop,
-    start,
+    start: async () => {
+      if (!isRunning()) await start();
+    },
     freeze: () => signalAll('SIGSTOP'),
     thaw: () => signalAll('SIGCONT'),
     async close() {
-      if (server.exitCode === null && server.signalCode === null) signalAll('SIGCONT');
+      signalAll('SIGCONT');
       await stop('crash');
       await rm(folder, { recursive: true, force: true });
     },
