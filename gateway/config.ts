@@ -19,6 +19,10 @@ export interface Settings {
   readonly upstreams: readonly UpstreamSettings[];
   readonly bundles: { readonly source: string; readonly publicKeys: readonly string[]; readonly pollMs: number };
   readonly checkpointMs: number;
+  /** An empty url: the embedded store in the home. */
+  readonly store: { readonly url: string };
+  /** An empty url: limits live in memory. */
+  readonly redis: { readonly url: string; readonly prefix: string };
   readonly telemetry: {
     /** Null where nothing is sent. */
     readonly otlpEndpoint: string | null;
@@ -165,6 +169,8 @@ const settings = (
       pollMs: (config.bundles.poll_s as number) * 1000,
     },
     checkpointMs: (config.audit.checkpoint_s as number) * 1000,
+    store: { url: config.store.url as string },
+    redis: { url: config.redis.url as string, prefix: config.redis.prefix as string },
     telemetry: {
       otlpEndpoint: config.telemetry.otlp_endpoint ?? null,
       headers: config.telemetry.headers ?? {},

@@ -524,9 +524,9 @@ export interface Decision {
      */
     limits: {
       /**
-       * What the limit is for.
+       * What the limit is for. model: one model of one upstream inside an organisation.
        */
-      scope: 'key' | 'user' | 'group' | 'team' | 'org';
+      scope: 'key' | 'user' | 'group' | 'team' | 'org' | 'model';
       /**
        * Whose limit it is.
        */
@@ -781,6 +781,15 @@ export interface Config {
     checkpoint_s?: number;
   };
   /**
+   * Where keys and the ledger are.
+   */
+  store?: {
+    /**
+     * postgres://user:password@host:5432/database, shared by several gateways; ?sslmode=verify-full&sslrootcert=FILE for TLS. Empty: the embedded database of the home.
+     */
+    url?: string;
+  };
+  /**
    * Who may call beside the holders of API keys.
    */
   identity?: {
@@ -862,6 +871,19 @@ export interface Config {
      * How often metrics are sent.
      */
     metrics_interval_s?: number;
+  };
+  /**
+   * Where several gateways count limits and budgets together. The demo and a single gateway need none.
+   */
+  redis?: {
+    /**
+     * redis:// or rediss://, with user, password and database if needed. Empty: limits live in memory.
+     */
+    url?: string;
+    /**
+     * With what every key begins. Gateways that share limits have the same one.
+     */
+    prefix?: string;
   };
   /**
    * Least level of log lines.
