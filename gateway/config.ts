@@ -66,15 +66,7 @@ const validate = new Ajv({ allErrors: true, useDefaults: true, strictTypes: fals
  * Reads aegis.yaml. `${NAME}` is replaced from the environment and fails when unset; `${NAME:-default}` does not.
  * Throws ConfigError.
  */
-export const readConfig = (file: string, env: NodeJS.ProcessEnv): Settings => {
-  let text: string;
-  try {
-    text = readFileSync(file, 'utf8');
-  } catch (error) {
-    throw new ConfigError([`${file}: cannot be read: ${(error as { code?: string }).code}`]);
-  }
-  return parseConfig(text, file, env);
-};
+export const readConfig = (file: string, env: NodeJS.ProcessEnv): Settings => parseConfig(readText(file), file, env);
 
 /** The same for a text; `file` names it in findings and anchors relative paths. Throws ConfigError. */
 export const parseConfig = (text: string, file: string, env: NodeJS.ProcessEnv): Settings => {
@@ -92,6 +84,27 @@ export const parseConfig = (text: string, file: string, env: NodeJS.ProcessEnv):
   }
   if (findings.length > 0) throw new ConfigError(findings);
   return settings(value, dirname(resolve(file)), env, (path) => at(locatePath(document, path)));
+};
+
+/**
+ * Of aegis.yaml only where its store is, for commands that need nothing else: what the rest of the file wants of the
+ * environment, such as providers' keys, need not be there. Throws ConfigError.
+ */
+export const readStorePlace = (file: string, env: NodeJS.ProcessEnv): Pick<Settings, 'home' | 'store'> => {
+  const document = parseDocument(readText(file));
+  const value: Record<string, unknown> = { upstreams: [{ name: 'none', kind: 'sandbox' }] };
+  if (isMap(document.contents)) {
+    for (const name of ['home', 'store']) if (document.has(name)) value[name] = document.get(name);
+  }
+  return parseConfig(stringify(value), file, env);
+};
+
+const readText = (file: string): string => {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    throw new ConfigError([`${file}: cannot be read: ${(error as { code?: string }).code}`]);
+  }
 };
 
 const VARIABLE = /\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}/g;

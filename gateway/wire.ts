@@ -1,5 +1,5 @@
 import { mkdirSync } from 'node:fs';
-import pino from 'pino';
+import pino, { type Logger } from 'pino';
 import { createAdminApi } from './admin/admin-api.ts';
 import { createControlPlane } from './admin/control-plane.ts';
 import { createApp } from './app.ts';
@@ -11,9 +11,11 @@ import { Exchange } from './exchange.ts';
 import type { Gateway } from './gateway.ts';
 import { openHomeSecret } from './home-secret.ts';
 import { openTokenVerifier } from './identity/jwt.ts';
-import type { Scope } from './limit/limiter.ts';
+import type { SpendHistory } from './limit/account.ts';
+import type { Limiter, Scope } from './limit/limiter.ts';
 import { createMemoryLimiter } from './limit/memory.ts';
 import { proveLimiter } from './limit/prove.ts';
+import { openRedisLimiter } from './limit/redis.ts';
 import { isLoopback } from './loopback.ts';
 import { FREE, unknownOutcome } from './outcome.ts';
 import { GATEWAY_VERSION } from './policy/activate.ts';
@@ -154,9 +156,9 @@ const open = async (
   closers.push(() => ledger.close());
   // Budgets begin where the ledger says they are: it must know all that happened before.
   await ledger.catchUp();
-  const limiter = createMemoryLimiter({
-    history: (scope, subject, fromMs, toMs) => spentSince(database, scope, subject, fromMs, toMs),
-  });
+  const history: SpendHistory = (scope, subject, fromMs, toMs) => spentSince(database, scope, subject, fromMs, toMs);
+  const limiter = await openLimiter(settings, history, log);
+  closers.push(() => limiter.close());
   await proveLimiter(limiter, Date.now());
 
   const policies = await openPolicySource({
@@ -207,7 +209,7 @@ const open = async (
     keysFreshMs: () => keys.freshMs,
     keysStaleMs: KEYS_STALE_MS,
     isBundleRefused: () => policies.isRefusing,
-    isLimiterDegraded: () => false,
+    isLimiterDegraded: () => limiter.state?.().mode === 'local',
   });
   const app = createApp(gateway, exchanges);
   // Koa tells of sockets that callers closed; the exchange's outcome has it already.
@@ -218,6 +220,7 @@ const open = async (
       () => ({
         problems: problemsOf(gateway, isDraining),
         policy: policies.current ? { ...policies.current.ref } : null,
+        limits: limiter.state?.().mode ?? 'memory',
         upstreams: gateway.facts.upstreams(),
       }),
       telemetry.prometheus,
@@ -250,6 +253,25 @@ const open = async (
       await closeAll();
     },
   };
+};
+
+/** The limiter of a single gateway, or of several that count on one Redis. */
+const openLimiter = async (
+  { redis: { url, prefix } }: Settings,
+  history: SpendHistory,
+  log: Logger,
+): Promise<Limiter & { close(): Promise<void> }> => {
+  if (url === '') return { ...createMemoryLimiter({ history }), async close() {} };
+  return openRedisLimiter({
+    url,
+    prefix,
+    history,
+    onWarning: (message) => log.warn(message),
+    onChange: ({ mode, reason, replicas }) => {
+      if (mode === 'shared') log.info({ replicas }, 'limits are shared on Redis');
+      else log.warn({ reason, replicas }, 'Redis is away: limits are local, spend is closed beyond what is held ahead');
+    },
+  });
 };
 
 /** Facts for the input document: clock, budgets, upstreams. */

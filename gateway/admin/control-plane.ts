@@ -6,6 +6,8 @@ export interface Health {
   readonly problems: readonly string[];
   /** Revision and digest of the serving policy; null before the first. */
   readonly policy: { readonly revision: string; readonly digest: string } | null;
+  /** Where limits are counted: memory, shared (on Redis), or local while Redis is away. */
+  readonly limits: 'memory' | 'shared' | 'local';
   readonly upstreams: Readonly<Record<string, unknown>>;
 }
 

@@ -1,5 +1,5 @@
 import type { Calendar, CalendarPeriod } from './calendar.ts';
-import type { Scope } from './limiter.ts';
+import type { LimitScope, Scope } from './limiter.ts';
 import type { Rate } from './rate.ts';
 
 /** Spend of one subject in one period, micro-USD. */
@@ -11,6 +11,7 @@ export interface Counter {
 
 /** A budget of a subject: its current counter, and the one before while a clock wavers around the boundary. */
 export interface Budget {
+  readonly scope: Scope;
   readonly period: 'day' | 'month';
   readonly timezone: string;
   /** The cap of the last take; for the snapshot only. */
@@ -21,7 +22,7 @@ export interface Budget {
 
 /** Everything the limiter holds of one (scope, subject). */
 export interface Account {
-  readonly scope: Scope;
+  readonly scope: LimitScope;
   readonly subject: string;
   requests: Rate | undefined;
   tokens: Rate | undefined;
@@ -37,7 +38,7 @@ export interface Account {
 export type SpendHistory = (scope: Scope, subject: string, fromMs: number, toMs: number) => number;
 
 /** An account that has used nothing. */
-export const createAccount = (scope: Scope, subject: string, now: number): Account => ({
+export const createAccount = (scope: LimitScope, subject: string, now: number): Account => ({
   scope,
   subject,
   requests: undefined,
@@ -48,12 +49,12 @@ export const createAccount = (scope: Scope, subject: string, now: number): Accou
   usedAtMs: now,
 });
 
-/** The budget of an account in this period and zone, made when it is new. */
-export const budgetOf = (account: Account, period: 'day' | 'month', timezone: string): Budget => {
+/** The budget of an account in this period and zone, made when it is new; `scope` is the account's. */
+export const budgetOf = (account: Account, scope: Scope, period: 'day' | 'month', timezone: string): Budget => {
   for (const budget of account.budgets) {
     if (budget.period === period && budget.timezone === timezone) return budget;
   }
-  const budget: Budget = { period, timezone, capMicroUsd: 0, current: undefined, previous: undefined };
+  const budget: Budget = { scope, period, timezone, capMicroUsd: 0, current: undefined, previous: undefined };
   account.budgets.push(budget);
   return budget;
 };
@@ -73,7 +74,7 @@ export const counterOf = (
   if (current !== undefined && contains(current, now)) return current;
   if (previous !== undefined && contains(previous, now)) return previous;
   const period = calendar(budget.period, budget.timezone, now);
-  const spent = history?.(account.scope, account.subject, period.startMs, period.endMs) ?? 0;
+  const spent = history?.(budget.scope, account.subject, period.startMs, period.endMs) ?? 0;
   assertAmount(spent, 'history');
   const counter: Counter = { period, spent, reserved: 0 };
   if (current !== undefined && now < current.period.startMs) {

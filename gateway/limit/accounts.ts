@@ -1,5 +1,5 @@
 import { type Account, createAccount, type SpendHistory } from './account.ts';
-import type { Scope } from './limiter.ts';
+import type { LimitScope } from './limiter.ts';
 import { drain } from './rate.ts';
 
 /** Below this many accounts a restorable budget is kept: asking history again costs more than the memory. */
@@ -9,8 +9,8 @@ const IDLE_MS = 600_000;
 
 /** The accounts of one limiter, swept a few at a time as new ones come. */
 export interface Accounts {
-  of(scope: Scope, subject: string, now: number): Account;
-  find(scope: Scope, subject: string): Account | undefined;
+  of(scope: LimitScope, subject: string, now: number): Account;
+  find(scope: LimitScope, subject: string): Account | undefined;
   /** Looks at twice as many accounts as were made since the last call, plus one, and drops the idle ones. */
   sweep(now: number, wallMs: number): void;
   readonly size: number;
@@ -18,7 +18,7 @@ export interface Accounts {
 
 /** An empty table of accounts. With `history`, idle budgets of a current period may be dropped too. */
 export const createAccounts = (history: SpendHistory | undefined): Accounts => {
-  const scopes = new Map<Scope, Map<string, Account>>();
+  const scopes = new Map<LimitScope, Map<string, Account>>();
   let size = 0;
   let made = 0;
   const walk = function* (): Generator<Account> {
@@ -26,9 +26,9 @@ export const createAccounts = (history: SpendHistory | undefined): Accounts => {
   };
   let walker = walk();
 
-  const find = (scope: Scope, subject: string): Account | undefined => scopes.get(scope)?.get(subject);
+  const find = (scope: LimitScope, subject: string): Account | undefined => scopes.get(scope)?.get(subject);
 
-  const of = (scope: Scope, subject: string, now: number): Account => {
+  const of = (scope: LimitScope, subject: string, now: number): Account => {
     let table = scopes.get(scope);
     if (table === undefined) {
       table = new Map();
@@ -90,11 +90,11 @@ const isRestorable = (
   size: number,
   history: SpendHistory | undefined,
 ): boolean =>
-  account.budgets.every(({ current }) => {
+  account.budgets.every(({ scope, current }) => {
     if (current === undefined || wallMs >= current.period.endMs + IDLE_MS || current.spent === 0) return true;
     if (history === undefined || size < KEEP_ACCOUNTS || now - account.usedAtMs < IDLE_MS) return false;
     try {
-      return history(account.scope, account.subject, current.period.startMs, current.period.endMs) >= current.spent;
+      return history(scope, account.subject, current.period.startMs, current.period.endMs) >= current.spent;
     } catch {
       return false; // A store that does not answer restores nothing: keep the account.
     }

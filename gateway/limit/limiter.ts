@@ -1,26 +1,30 @@
-import type { Input } from '../types.gen.ts';
+import type { Decision, Input } from '../types.gen.ts';
 
+/** What a budget may be for. */
 export type Scope = Input['spend'][number]['scope'];
+
+/** What a limit may be for: beside those, one model of one upstream (subject `<org>/<upstream>/<model>`). */
+export type LimitScope = Scope | Decision['rate']['limits'][number]['scope'];
 
 /** One limit that a request needs a share of. `subject` names whose it is; scope and subject together are its key. */
 export type Demand =
   | {
       readonly kind: 'requests';
-      readonly scope: Scope;
+      readonly scope: LimitScope;
       readonly subject: string;
       readonly perMinute: number;
       readonly amount: 1;
     }
   | {
       readonly kind: 'tokens';
-      readonly scope: Scope;
+      readonly scope: LimitScope;
       readonly subject: string;
       readonly perMinute: number;
       readonly amount: number;
     }
   | {
       readonly kind: 'concurrent';
-      readonly scope: Scope;
+      readonly scope: LimitScope;
       readonly subject: string;
       readonly max: number;
       readonly amount: 1;
@@ -40,7 +44,7 @@ export type Demand =
 /** What one limit has left after a take: for OpenAI's x-ratelimit headers. */
 export interface LimitState {
   readonly kind: Demand['kind'];
-  readonly scope: Scope;
+  readonly scope: LimitScope;
   readonly subject: string;
   readonly limit: number;
   readonly remaining: number;

@@ -61,7 +61,7 @@ export const createMemoryLimiter = ({ history, leaseMs = LEASE_MS }: MemoryLimit
     let rate: Rate | undefined;
     let counter: Counter | undefined;
     if (demand.kind === 'spend') {
-      const budget = budgetOf(account, demand.period, demand.timezone);
+      const budget = budgetOf(account, demand.scope, demand.period, demand.timezone);
       counter = counterOf(account, budget, now, calendar, history);
       budget.capMicroUsd = demand.capMicroUsd;
     } else if (demand.kind !== 'concurrent') {

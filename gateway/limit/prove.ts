@@ -1,4 +1,4 @@
-import type { Demand, Limiter } from './limiter.ts';
+import type { Demand, Limiter, Scope } from './limiter.ts';
 
 /** No caller's: an organisation has letters. */
 const SUBJECT = { org: '-', inside: '-/-', tag: '-/-=-' } as const;
@@ -16,7 +16,7 @@ export const proveLimiter = async (limiter: Limiter, now: number): Promise<void>
   }
 };
 
-const spend = (scope: Demand['scope'], subject: string, period: 'day' | 'month'): Demand => {
+const spend = (scope: Scope, subject: string, period: 'day' | 'month'): Demand => {
   return { kind: 'spend', scope, subject, period, timezone: 'UTC', capMicroUsd: 0, amount: 1 };
 };
 

@@ -309,9 +309,8 @@ export const openRedisLimiter = async ({
   };
 
   const spentBefore = (plan: Plan, index: number): number => {
-    const { period } = plan.budgets[index]!;
-    const demand = plan.demands.find(({ kind }, place) => kind === 'spend' && plan.places[place] === index)!;
-    const spent = history?.(demand.scope, demand.subject, period.startMs, period.endMs) ?? 0;
+    const { scope, subject, period } = plan.budgets[index]!;
+    const spent = history?.(scope, subject, period.startMs, period.endMs) ?? 0;
     assertAmount(spent, 'history');
     return spent;
   };

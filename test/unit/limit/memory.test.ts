@@ -101,7 +101,14 @@ describe('the accounts of a limiter', () => {
       if (spent === 0) continue;
       const period = { key: '2026-11', startMs: NOW - HOUR, endMs: NOW + 700 * HOUR };
       const current = { period, spent, reserved: 0 };
-      account.budgets.push({ period: 'month', timezone: 'UTC', capMicroUsd: 9, current, previous: undefined });
+      account.budgets.push({
+        scope: 'user',
+        period: 'month',
+        timezone: 'UTC',
+        capMicroUsd: 9,
+        current,
+        previous: undefined,
+      });
     }
   };
 
