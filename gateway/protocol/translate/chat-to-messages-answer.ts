@@ -1,11 +1,18 @@
+import { GatewayError } from '../../errors.ts';
 import { anthropicUsage } from '../anthropic-messages-usage.ts';
 import { isObject, type Json } from '../fields.ts';
 import type { TranslationContext } from '../translation.ts';
 import { CUSTOM_INPUT, customToolNames, offersFunctions } from './chat-to-messages-tools.ts';
 import { reasoningDetail } from './reasoning-details.ts';
 
-/** A messages answer as a chat completion: the answers' section of docs/translation.md. */
+/**
+ * A messages answer as a chat completion: the answers' section of docs/translation.md. Throws GatewayError
+ * `upstream_error` for what is no message.
+ */
 export const chatToMessagesAnswer = (body: Json, context: TranslationContext): Json => {
+  if (!Array.isArray(body.content)) {
+    throw new GatewayError('upstream_error', "The model provider's answer is not a message.");
+  }
   const id = typeof body.id === 'string' ? body.id : `chatcmpl-${context.id}`;
   const hasFunctions = offersFunctions(context.body);
   const usage = chatUsage(body.usage);
@@ -17,7 +24,7 @@ export const chatToMessagesAnswer = (body: Json, context: TranslationContext): J
     choices: [
       {
         index: 0,
-        message: messageOf(body, id, context.body, hasFunctions),
+        message: messageOf(body, body.content, id, context.body, hasFunctions),
         logprobs: null,
         finish_reason: finishReason(body.stop_reason, hasFunctions),
       },
@@ -26,13 +33,12 @@ export const chatToMessagesAnswer = (body: Json, context: TranslationContext): J
   };
 };
 
-const messageOf = (body: Json, id: string, asked: Json, hasFunctions: boolean): Json => {
+const messageOf = (body: Json, blocks: unknown[], id: string, asked: Json, hasFunctions: boolean): Json => {
   const customs = customToolNames(asked);
   let text: string | null = null;
   let reasoning: string | null = null;
   const details: Json[] = [];
   const calls: Json[] = [];
-  const blocks = Array.isArray(body.content) ? body.content : [];
   for (let index = 0; index < blocks.length; index++) {
     const block: unknown = blocks[index];
     if (!isObject(block)) continue;

@@ -1,11 +1,18 @@
+import { GatewayError } from '../../errors.ts';
 import { isObject, type Json } from '../fields.ts';
 import { openaiUsage, parsed } from '../openai-chat-usage.ts';
 import type { TranslationContext } from '../translation.ts';
 import { callsOf, choiceOf, eachText, isRefusal, type TextKind } from './messages-to-chat-delta.ts';
 import { showsThinking, thinkingSignature } from './messages-to-chat-thinking.ts';
 
-/** A whole chat completion as a message: its first choice. What it says beyond text, reasoning and calls is left out. */
+/**
+ * A whole chat completion as a message: its first choice. What it says beyond text, reasoning and calls is left out.
+ * Throws GatewayError `upstream_error` for what is no chat completion.
+ */
 export const messagesToChatAnswer = (body: Json, context: TranslationContext): Json => {
+  if (!Array.isArray(body.choices)) {
+    throw new GatewayError('upstream_error', "The model provider's answer is not a chat completion.");
+  }
   const choice = choiceOf(body) ?? {};
   const message = isObject(choice.message) ? choice.message : {};
   const content = contentOf(message, context);

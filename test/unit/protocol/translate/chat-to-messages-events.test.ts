@@ -285,3 +285,7 @@ describe('older and custom tools', () => {
     expect(choice.finish_reason).toBe('function_call');
   });
 });
+
+test.each([[{}], [{ type: 'message', content: null }], [[]]])('the answer %j is no message', (odd) => {
+  expect(() => chatToMessages.answer(odd as Json, CONTEXT)).toThrow('not a message');
+});

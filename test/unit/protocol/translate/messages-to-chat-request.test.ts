@@ -182,7 +182,11 @@ describe('the answer to a call', () => {
     },
   );
 
-  test.each([[{}], [{ choices: null }], [{ choices: [null, 7] }], [{ choices: [{ message: 'x' }], usage: 'y' }]])(
+  test.each([[{}], [{ choices: null }], [[]]])('of %j is no answer', (odd) => {
+    expect(() => messagesToChat.answer(odd as Json, context(undefined))).toThrow('not a chat completion');
+  });
+
+  test.each([[{ choices: [null, 7] }], [{ choices: [{ message: 'x' }], usage: 'y' }]])(
     'of %j is an empty message',
     (odd) => {
       expect(messagesToChat.answer(odd, context(undefined))).toMatchObject({ content: [], stop_reason: 'end_turn' });
