@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import type { Demand } from '../../gateway/limit/limiter.ts';
-import { createMemoryLimiter } from '../../gateway/limit/memory.ts';
+import { LIMITERS } from '../support/limiters.ts';
 
 // Arbitrary interleavings of take, settle and time against a plain model of what was granted.
 
@@ -108,128 +108,151 @@ const excess = (
   return worst;
 };
 
-describe('the limiter under arbitrary interleavings', () => {
-  test('rates, leases and caps are never passed, and a cap refuses nothing that fits', () => {
-    fc.assert(
-      fc.property(fc.array(step, { minLength: 20, maxLength: 120 }), (steps) => {
-        const limiter = createMemoryLimiter({ leaseMs: LEASE_MS });
-        const model = createModel();
-        let now = NOW;
-        let count = 0;
-        for (const action of steps) {
-          model.expire(now);
-          const day = new Date(now).toISOString().slice(0, 10);
-          if (action.do === 'wait') {
-            now += action.ms;
-          } else if (action.do === 'settle') {
-            const entry = model.held()[action.pick % Math.max(1, model.held().length)];
-            if (entry === undefined) continue;
-            const tokens = Math.floor((entry.tokens * action.share) / 100);
-            const microUsd = Math.floor((entry.cost * action.share) / 100);
-            limiter.settle(entry.id, { tokens, microUsd }, now);
-            model.settle(entry, now, tokens, microUsd);
-          } else {
-            const { subject, tokens, cost } = action;
-            const id = `r${count++}`;
-            const answer = limiter.take(id, 'acme', demandsOf(subject, tokens, cost), now);
-            if (answer instanceof Promise) throw new Error('the memory limiter is synchronous');
-            const used = model.spent(subject, day) + model.reserved(subject, day);
-            const leases = model.mine(subject).length;
-            if (answer.granted) {
-              expect(used + cost).toBeLessThanOrEqual(CAP);
-              expect(leases + 1).toBeLessThanOrEqual(CONCURRENT);
-              model.take({ id, subject, at: now, tokens, cost, day });
-            } else {
-              if (answer.demand.kind === 'spend') expect(used + cost).toBeGreaterThan(CAP);
-              if (answer.demand.kind === 'concurrent') expect(leases).toBe(CONCURRENT);
+for (const { name, isThere, use } of LIMITERS) {
+  const { open, close } = use();
+  /** Each run of the others is a conversation over a socket. */
+  const runs = (count: number): number => (name === 'memory' ? count : Math.ceil(count / 8));
+
+  (isThere ? describe : describe.skip)(`the ${name} limiter under arbitrary interleavings`, () => {
+    test('rates, leases and caps are never passed, and a cap refuses nothing that fits', async () => {
+      await fc.assert(
+        fc
+          .asyncProperty(fc.array(step, { minLength: 20, maxLength: 120 }), async (steps) => {
+            const limiter = await open({ leaseMs: LEASE_MS });
+            const model = createModel();
+            let now = NOW;
+            let count = 0;
+            for (const action of steps) {
+              model.expire(now);
+              const day = new Date(now).toISOString().slice(0, 10);
+              if (action.do === 'wait') {
+                now += action.ms;
+              } else if (action.do === 'settle') {
+                const entry = model.held()[action.pick % Math.max(1, model.held().length)];
+                if (entry === undefined) continue;
+                const tokens = Math.floor((entry.tokens * action.share) / 100);
+                const microUsd = Math.floor((entry.cost * action.share) / 100);
+                limiter.settle(entry.id, { tokens, microUsd }, now);
+                model.settle(entry, now, tokens, microUsd);
+              } else {
+                const { subject, tokens, cost } = action;
+                const id = `r${count++}`;
+                const answer = await limiter.take(id, 'acme', demandsOf(subject, tokens, cost), now);
+                const used = model.spent(subject, day) + model.reserved(subject, day);
+                const leases = model.mine(subject).length;
+                if (answer.granted) {
+                  expect(used + cost).toBeLessThanOrEqual(CAP);
+                  expect(leases + 1).toBeLessThanOrEqual(CONCURRENT);
+                  model.take({ id, subject, at: now, tokens, cost, day });
+                } else {
+                  if (answer.demand.kind === 'spend') expect(used + cost).toBeGreaterThan(CAP);
+                  if (answer.demand.kind === 'concurrent') expect(leases).toBe(CONCURRENT);
+                }
+                expect(limiter.spend([{ scope: 'user', subject: `acme/u${subject}` }], now)[0]).toMatchObject({
+                  period: day,
+                  micro_usd: model.spent(subject, day),
+                  reserved_micro_usd: model.reserved(subject, day),
+                });
+              }
             }
-            expect(limiter.spend([{ scope: 'user', subject: `acme/u${subject}` }], now)[0]).toMatchObject({
-              period: day,
-              micro_usd: model.spent(subject, day),
-              reserved_micro_usd: model.reserved(subject, day),
-            });
-          }
-        }
-        for (const subject of [0, 1]) {
-          expect(excess(model.uses, subject, 'requests', REQUESTS)).toBeLessThan(1e-6);
-          expect(excess(model.uses, subject, 'tokens', TOKENS)).toBeLessThan(1e-6);
-        }
-      }),
-      { numRuns: 400 },
-    );
-  });
-
-  test('a refusal changes no state, and its retry-after is the first millisecond at which the rate lets it pass', () => {
-    const amounts = fc.array(fc.record({ tokens: fc.integer({ min: 1, max: 100 }), gap: fc.nat(3_000) }), {
-      minLength: 3,
-      maxLength: 40,
+            for (const subject of [0, 1]) {
+              expect(excess(model.uses, subject, 'requests', REQUESTS)).toBeLessThan(1e-6);
+              expect(excess(model.uses, subject, 'tokens', TOKENS)).toBeLessThan(1e-6);
+            }
+          })
+          .afterEach(close),
+        { numRuns: runs(400) },
+      );
     });
-    fc.assert(
-      fc.property(amounts, fc.integer({ min: 100, max: 997 }), (takes, perMinute) => {
-        const limiter = createMemoryLimiter();
-        const demand = (amount: number): Demand[] => [
-          { kind: 'tokens', scope: 'org', subject: 'acme', perMinute, amount },
-          { kind: 'requests', scope: 'org', subject: 'acme', perMinute: 1_000, amount: 1 },
-        ];
-        let now = NOW;
-        for (const [i, { tokens, gap }] of takes.entries()) {
-          now += gap;
-          const answer = limiter.take(`a${i}`, 'acme', demand(tokens), now);
-          if (answer instanceof Promise) throw new Error('the memory limiter is synchronous');
-          if (answer.granted) continue;
-          const wait = answer.retryAfterMs!;
-          expect(limiter.take(`b${i}`, 'acme', demand(tokens), now)).toEqual(answer);
-          if (wait > 1)
-            expect(limiter.take(`c${i}`, 'acme', demand(tokens), now + wait - 1)).toMatchObject({ granted: false });
-          expect(limiter.take(`d${i}`, 'acme', demand(tokens), now + wait)).toMatchObject({ granted: true });
-          now += wait;
-        }
-      }),
-      { numRuns: 200 },
-    );
-  });
 
-  test('in the long run a greedy caller gets the rate, exactly', () => {
-    fc.assert(
-      fc.property(fc.integer({ min: 1, max: 500 }), fc.integer({ min: 40, max: 2_000 }), (perMinute, stepMs) => {
-        const limiter = createMemoryLimiter();
-        const minutes = 4;
-        let got = 0;
-        let i = 0;
-        for (let now = NOW; now <= NOW + minutes * 60_000; now += stepMs) {
-          for (;;) {
-            const answer = limiter.take(
-              `r${i++}`,
-              'acme',
-              [{ kind: 'requests', scope: 'org', subject: 'acme', perMinute, amount: 1 }],
-              now,
-            );
-            if (answer instanceof Promise || !answer.granted) break;
-            got++;
-          }
-        }
-        expect(got).toBeLessThanOrEqual(perMinute * (minutes + 1));
-        expect(got).toBeGreaterThanOrEqual(perMinute * (minutes + 1) - Math.ceil((perMinute * stepMs) / 60_000) - 1);
-      }),
-      { numRuns: 60 },
-    );
-  });
+    test('a refusal changes no state, and its retry-after is the first millisecond at which the rate lets it pass', async () => {
+      const amounts = fc.array(fc.record({ tokens: fc.integer({ min: 1, max: 100 }), gap: fc.nat(3_000) }), {
+        minLength: 3,
+        maxLength: 40,
+      });
+      await fc.assert(
+        fc
+          .asyncProperty(amounts, fc.integer({ min: 100, max: 997 }), async (takes, perMinute) => {
+            const limiter = await open();
+            const demand = (amount: number): Demand[] => [
+              { kind: 'tokens', scope: 'org', subject: 'acme', perMinute, amount },
+              { kind: 'requests', scope: 'org', subject: 'acme', perMinute: 1_000, amount: 1 },
+            ];
+            let now = NOW;
+            for (const [i, { tokens, gap }] of takes.entries()) {
+              now += gap;
+              const answer = await limiter.take(`a${i}`, 'acme', demand(tokens), now);
+              if (answer.granted) continue;
+              const wait = answer.retryAfterMs!;
+              expect(await limiter.take(`b${i}`, 'acme', demand(tokens), now)).toEqual(answer);
+              if (wait > 1)
+                expect(await limiter.take(`c${i}`, 'acme', demand(tokens), now + wait - 1)).toMatchObject({
+                  granted: false,
+                });
+              expect(await limiter.take(`d${i}`, 'acme', demand(tokens), now + wait)).toMatchObject({ granted: true });
+              now += wait;
+            }
+          })
+          .afterEach(close),
+        { numRuns: runs(200) },
+      );
+    });
 
-  test('after every reservation is settled nothing is held', () => {
-    fc.assert(
-      fc.property(fc.array(fc.record({ tokens: fc.nat(50), cost: fc.nat(100) }), { maxLength: 30 }), (takes) => {
-        const limiter = createMemoryLimiter();
-        let total = 0;
-        for (const [i, { tokens, cost }] of takes.entries()) {
-          const answer = limiter.take(`r${i}`, 'acme', demandsOf(0, tokens, cost), NOW);
-          if (answer instanceof Promise || !answer.granted) continue;
-          limiter.settle(`r${i}`, { tokens: 0, microUsd: 1 }, NOW);
-          total++;
-        }
-        const [entry] = limiter.spend([{ scope: 'user', subject: 'acme/u0' }], NOW);
-        expect(entry?.reserved_micro_usd ?? 0).toBe(0);
-        expect(entry?.micro_usd ?? 0).toBe(total);
-      }),
-    );
+    test('in the long run a greedy caller gets the rate, exactly', async () => {
+      await fc.assert(
+        fc
+          .asyncProperty(
+            fc.integer({ min: 1, max: 500 }),
+            fc.integer({ min: 40, max: 2_000 }),
+            async (perMinute, stepMs) => {
+              const limiter = await open();
+              const minutes = 4;
+              let got = 0;
+              let i = 0;
+              for (let now = NOW; now <= NOW + minutes * 60_000; now += stepMs) {
+                for (;;) {
+                  const answer = await limiter.take(
+                    `r${i++}`,
+                    'acme',
+                    [{ kind: 'requests', scope: 'org', subject: 'acme', perMinute, amount: 1 }],
+                    now,
+                  );
+                  if (!answer.granted) break;
+                  got++;
+                }
+              }
+              expect(got).toBeLessThanOrEqual(perMinute * (minutes + 1));
+              expect(got).toBeGreaterThanOrEqual(
+                perMinute * (minutes + 1) - Math.ceil((perMinute * stepMs) / 60_000) - 1,
+              );
+            },
+          )
+          .afterEach(close),
+        { numRuns: runs(60) },
+      );
+    });
+
+    test('after every reservation is settled nothing is held', async () => {
+      await fc.assert(
+        fc
+          .asyncProperty(
+            fc.array(fc.record({ tokens: fc.nat(50), cost: fc.nat(100) }), { maxLength: 30 }),
+            async (takes) => {
+              const limiter = await open();
+              let total = 0;
+              for (const [i, { tokens, cost }] of takes.entries()) {
+                const answer = await limiter.take(`r${i}`, 'acme', demandsOf(0, tokens, cost), NOW);
+                if (!answer.granted) continue;
+                limiter.settle(`r${i}`, { tokens: 0, microUsd: 1 }, NOW);
+                total++;
+              }
+              const [entry] = limiter.spend([{ scope: 'user', subject: 'acme/u0' }], NOW);
+              expect(entry?.reserved_micro_usd ?? 0).toBe(0);
+              expect(entry?.micro_usd ?? 0).toBe(total);
+            },
+          )
+          .afterEach(close),
+      );
+    });
   });
-});
+}

@@ -14,11 +14,17 @@ export interface LimiterOptions {
 interface Opener {
   /** A limiter that holds nothing yet; it ends with the test. */
   readonly open: (options?: LimiterOptions) => Promise<Limiter>;
+  /** Ends those of this test so far. */
+  readonly close: () => Promise<void>;
 }
 
 /** Every implementation of the seam. `use` must be called outside of tests: it makes and ends what the limiters need. */
 export const LIMITERS: readonly { readonly name: string; readonly isThere: boolean; use(): Opener }[] = [
-  { name: 'memory', isThere: true, use: () => ({ open: async (options = {}) => createMemoryLimiter(options) }) },
+  {
+    name: 'memory',
+    isThere: true,
+    use: () => ({ open: async (options = {}) => createMemoryLimiter(options), close: async () => {} }),
+  },
   { name: 'Redis', isThere: HAS_REDIS, use: () => useRedis() },
   // Of a cluster that is only one server: it still refuses a script whose keys are not of one slot.
   { name: 'Redis cluster', isThere: HAS_REDIS, use: () => useRedis(['--cluster-enabled', 'yes']) },
@@ -37,11 +43,13 @@ const useRedis = (args: readonly string[] = []): Opener => {
       }
     }
   });
-  afterEach(async () => {
+  const close = async (): Promise<void> => {
     for (const limiter of opened.splice(0)) await limiter.close();
-  });
+  };
+  afterEach(close);
   afterAll(() => redis?.close());
   return {
+    close,
     async open(options = {}) {
       // Tests make time pass, and count every micro-dollar: nothing is held ahead.
       const limiter = await openRedisLimiter({
