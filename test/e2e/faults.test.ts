@@ -5,6 +5,7 @@ import { type AddressInfo, createServer, type Server, type Socket } from 'node:n
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { AuditIntent, AuditOutcome } from '../../gateway/types.gen.ts';
 import { type Books, openBooks } from '../support/books.ts';
+import { callersInTurn } from '../support/callers.ts';
 import {
   before,
   CHAT,
@@ -30,7 +31,7 @@ import {
 } from '../support/faulty-upstream.ts';
 import { freshUpstreams } from '../support/fresh-upstreams.ts';
 import { openFullBacklog } from '../support/full-backlog.ts';
-import { openTestGateway, PEOPLE, PROVIDER_KEY, type TestGateway, type UpstreamSketch } from '../support/gateway.ts';
+import { openTestGateway, PROVIDER_KEY, type TestGateway, type UpstreamSketch } from '../support/gateway.ts';
 
 // Faults and the answer an expert expects. Each row is tried streamed and not, in every way a call can go, with one
 // candidate and with a second one that is well. What must come out stands in the table; nothing here asks the gateway.
@@ -208,6 +209,7 @@ const QUESTION = 'Which planet is the largest?\nA. Mars\nB. Jupiter\nC. Venus';
 
 let gateway: TestGateway;
 let books: Books;
+let caller: ReturnType<typeof callersInTurn>;
 let first: FaultyUpstream;
 let second: FaultyUpstream;
 let places: Record<Place, string>;
@@ -246,6 +248,7 @@ beforeAll(async () => {
     config: { limits: { response_bytes: RESPONSE_BYTES } },
   });
   books = openBooks(gateway);
+  caller = callersInTurn(gateway);
 });
 
 afterAll(async () => {
@@ -254,18 +257,9 @@ afterAll(async () => {
   for (const server of servers) server.close();
 });
 
-const keys: Promise<string>[] = [];
-let asked = 0;
-/** The callers take turns: one user's rates would end the test early. */
-const keyInTurn = (): Promise<string> => {
-  const number = Math.floor(asked++ / 100);
-  keys[number] ??= gateway.keyFor({ ...PEOPLE.service, user: `user-${number}` });
-  return keys[number];
-};
-
 const ask = async (api: Way['api'], model: string, stream: boolean): Promise<Response> => {
   const body = { model, stream, max_tokens: 100, messages: [{ role: 'user', content: QUESTION }] };
-  return gateway[api](body, { headers: { authorization: `Bearer ${await keyInTurn()}` } });
+  return gateway[api](body, { headers: await caller() });
 };
 
 const sketchOf = ({ name, kind, wire }: Candidate, url: string, timeouts: Row['timeouts']): UpstreamSketch => ({

@@ -1,8 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import type { AuditOutcome } from '../../gateway/types.gen.ts';
-import { chatCompletion, chatEvent, chatStream, message, messageEvent, messageStream } from '../support/answers.ts';
+import { chatEvent, chatStream, messageEvent, messageStream } from '../support/answers.ts';
 import {
-  answerJson,
   answerStream,
   breakStream,
   type FakeUpstream,
@@ -91,70 +90,12 @@ const outcomesOf = async (answers: readonly Response[]): Promise<AuditOutcome[]>
   });
 };
 
-/** How many requests of the organisation the limiter thinks are under way. */
-const underWay = async (): Promise<number> => {
-  const org = 'demo-university';
-  const max = 1024;
-  const demand = { kind: 'concurrent', scope: 'org', subject: org, max, amount: 1 } as const;
-  const { limiter } = gateway.running.gateway;
-  const taken = await limiter.take(`probe-${Math.random()}`, org, [demand], Date.now());
-  if (!taken.granted) return max;
-  limiter.settle(taken.id, { tokens: 0, microUsd: 0 }, Date.now());
-  return max - 1 - (taken.states.find(({ kind }) => kind === 'concurrent')?.remaining ?? 0);
-};
-
-/** What is reserved of the organisation's budget, micro-dollars. */
-const reserved = (): number =>
-  gateway.running.gateway.limiter
-    .spend([{ scope: 'org', subject: 'demo-university' }], Date.now())
-    .reduce((sum, { reserved_micro_usd }) => sum + reserved_micro_usd, 0);
-
 describe.each(['openai', 'anthropic'] as const)('a stream of the %s API', (dialect) => {
-  const golden = Buffer.from(GOLDEN[dialect]);
-  const terminal = golden.indexOf(TERMINAL[dialect]);
-  // Without its blank line the last event is whole all the same: its last line says all.
-  const wholeFrom = golden.length - 2;
-
   test('that is whole is passed on whole', async () => {
-    play(dialect, answerStream([golden]));
+    play(dialect, answerStream([GOLDEN[dialect]]));
     const answer = await ask(dialect, dialect === 'openai' ? { stream_options: { include_usage: true } } : {});
     expect(await answer.text()).toBe(GOLDEN[dialect]);
     expect((await outcomesOf([answer]))[0]).toMatchObject({ outcome: 'ok' });
-  });
-
-  test.each(['end', 'reset'] as const)('that is cut at any byte (%s) never looks complete', async (how) => {
-    const answers: Response[] = [];
-    for (let at = 0; at < wholeFrom; at += how === 'end' ? 1 : 5) {
-      if (answers.length % 8 === 0) await freshUpstreams(gateway, sketches());
-      play(dialect, breakStream([golden.subarray(0, at)], how));
-      const answer = await ask(dialect);
-      const stream = await answer.text();
-      try {
-        expectBroken(dialect, stream);
-      } catch (error) {
-        throw new Error(`cut at ${at} of ${golden.length} (terminal at ${terminal}): ${stream.slice(-300)}`, {
-          cause: error,
-        });
-      }
-      answers.push(answer);
-    }
-    for (const { outcome, error, cost, usage } of await outcomesOf(answers)) {
-      expect({ outcome, error }).toEqual({ outcome: 'incomplete', error: 'upstream_error' });
-      expect(cost.micro_usd).toBeGreaterThan(0);
-      expect(usage).not.toBeNull();
-    }
-    expect(await underWay()).toBe(0);
-    expect(reserved()).toBe(0);
-  });
-
-  test('that lacks the last blank line only is complete', async () => {
-    for (const at of [wholeFrom, wholeFrom + 1]) {
-      play(dialect, breakStream([golden.subarray(0, at)], 'end'));
-      const answer = await ask(dialect);
-      const events = eventsOf(await answer.text());
-      expect(events.filter((event) => isError(dialect, event))).toEqual([]);
-      expect((await outcomesOf([answer]))[0]).toMatchObject({ outcome: 'ok' });
-    }
   });
 
   test('that says an error is passed on with it, once, and is incomplete', async () => {
@@ -169,19 +110,6 @@ describe.each(['openai', 'anthropic'] as const)('a stream of the %s API', (diale
     expectBroken(dialect, stream);
     expect(stream).toContain(error);
     expect((await outcomesOf([answer]))[0]).toMatchObject({ outcome: 'incomplete' });
-  });
-
-  test('that falls silent ends with an error after the idle timeout', async () => {
-    const start = (dialect === 'openai' ? chatStream(['He']) : messageStream(['He'])).slice(0, 2);
-    play(dialect, (_request, res) => {
-      res.writeHead(200, { 'content-type': 'text/event-stream' });
-      res.write(start.join(''));
-    });
-    const answer = await ask(dialect);
-    expectBroken(dialect, await answer.text());
-    expect((await outcomesOf([answer]))[0]).toMatchObject({ outcome: 'incomplete', error: 'upstream_timeout' });
-    const { closed } = (dialect === 'openai' ? openai : anthropic).last();
-    await closed;
   });
 
   test('of events that are no JSON is passed on and ends as the provider ended it', async () => {
@@ -222,71 +150,6 @@ test('an estimate in place of missing usage is never more than the cap that was 
   }
 });
 
-/** An upstream that takes its time: some milliseconds until the head and between the chunks. */
-const slow =
-  (seen: (request: SeenRequest) => void): Play =>
-  async (request, res) => {
-    seen(request);
-    const isStream = request.body.includes('"stream":true');
-    const pause = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 8));
-    await pause();
-    const isChat = request.path.includes('chat');
-    if (!isStream) return answerJson(200, isChat ? chatCompletion('x') : message('x'))(request, res);
-    res.writeHead(200, { 'content-type': 'text/event-stream' });
-    for (const event of isChat ? chatStream([...'abcdefgh']) : messageStream([...'abcdefgh'])) {
-      if (res.destroyed) return;
-      res.write(event);
-      await pause();
-    }
-    res.end();
-  };
-
-const ABORTS = 100;
-
-test(`a caller who leaves at a random moment stops the upstream, ${ABORTS} times`, async () => {
-  const lags: number[] = [];
-  let aborted = 0;
-  for (let count = 0; count < ABORTS; count++) {
-    const dialect = count % 2 === 0 ? 'openai' : 'anthropic';
-    let seen: SeenRequest | undefined;
-    play(
-      dialect,
-      slow((request) => {
-        seen = request;
-      }),
-    );
-    const controller = new AbortController();
-    const answer = ask(dialect, { stream: count % 4 < 2 }, controller.signal).then((response) => response.text());
-    answer.catch(() => {});
-    await new Promise((resolve) => setTimeout(resolve, Math.random() * 40));
-    const leftAt = performance.now();
-    controller.abort();
-    const isWhole = await answer.then(
-      () => true,
-      () => false,
-    );
-    if (isWhole) continue;
-    aborted++;
-    if (seen) lags.push((await seen.closed) - leftAt);
-  }
-  expect(aborted).toBeGreaterThan(ABORTS / 2);
-  lags.sort((a, b) => a - b);
-  const p99 = lags[Math.floor(lags.length * 0.99)] ?? 0;
-  expect(lags.at(-1)).toBeLessThan(1000);
-  await until(async () => ((await underWay()) === 0 ? true : undefined));
-  expect(reserved()).toBe(0);
-  const [intents, outcomes] = [await gateway.intents(), await gateway.outcomes()];
-  const byId = Map.groupBy(outcomes, ({ id }) => id);
-  for (const { id } of intents) expect(byId.get(id)).toHaveLength(1);
-  const left = outcomes.filter(({ outcome }) => outcome === 'aborted');
-  expect(left.length).toBeGreaterThan(0);
-  for (const { status, error } of left)
-    expect({ status, error }).toEqual({ status: 499, error: 'client_closed_request' });
-  process.stdout.write(
-    `aborts: ${aborted} of ${ABORTS}, upstream closed after p50 ${lags[lags.length >> 1]?.toFixed(1)} ms, p99 ${p99.toFixed(1)} ms\n`,
-  );
-}, 60_000);
-
 test('a caller who leaves while the upstream is silent is recorded as aborted and charged for the prompt', async () => {
   let seen: SeenRequest | undefined;
   play('openai', (request) => {
@@ -325,20 +188,4 @@ test('a slow reader slows its upstream, and gets every byte', async () => {
   const text = await answer.text();
   expect(text.length).toBeGreaterThan(pieces * pad.length);
   expect(text.endsWith('data: [DONE]\n\n')).toBe(true);
-});
-
-test('an answer over the bound is cut off with an error', async () => {
-  const small = await openTestGateway({ config: { limits: { response_bytes: 10_000 } } });
-  try {
-    small.openai.play = answerStream(chatStream(Array.from({ length: 200 }, () => 'x'.repeat(100))));
-    const streamed = await small.chat({ stream: true });
-    expectBroken('openai', await streamed.text());
-    expect(await small.outcomeOf(streamed)).toMatchObject({ outcome: 'incomplete' });
-    small.openai.play = answerJson(200, chatCompletion('x'.repeat(20_000)));
-    const whole = await small.chat({});
-    expect(whole.status).toBe(502);
-    expect(await whole.json()).toMatchObject({ error: { code: 'upstream_error' } });
-  } finally {
-    await small.close();
-  }
 });
