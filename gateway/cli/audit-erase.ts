@@ -103,7 +103,11 @@ const contentsIn = async (home: string, { user, org }: EraseFlags): Promise<Cont
   return contents;
 };
 
+/** Whose a record is: the end user's where the caller acted for one. */
 const callerOf = (entry: AuditRecord): { org?: string; user?: string } | null | undefined => {
   if (entry.kind === 'outcome') return entry.caller;
-  return entry.kind === 'intent' ? (entry.input as { caller?: { org?: string; user?: string } }).caller : undefined;
+  if (entry.kind !== 'intent') return undefined;
+  const { caller } = entry.input as { caller?: { org?: string; user?: string } };
+  const { acting_for: endUser } = entry.decision as { acting_for?: string | null };
+  return endUser ? { ...caller, user: endUser } : caller;
 };

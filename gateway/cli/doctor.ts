@@ -6,6 +6,7 @@ import { checkBundle } from './doctor-bundle.ts';
 import { type Check, ok, problem } from './doctor-check.ts';
 import { checkHome } from './doctor-home.ts';
 import { checkClock, checkPorts } from './doctor-host.ts';
+import { checkIssuers } from './doctor-issuers.ts';
 import { checkUpstream } from './doctor-upstream.ts';
 import { parseDuration } from './duration.ts';
 
@@ -41,13 +42,14 @@ const examine = async ({ config, timeout }: DoctorFlags, now: number): Promise<C
   const checks: Check[] = [];
   const settings = readSettings(config, checks);
   if (!settings) return checks;
-  const [home, bundle, ports, upstreams] = await Promise.all([
+  const [home, bundle, ports, upstreams, issuers] = await Promise.all([
     checkHome(settings.home, now),
     checkBundle(settings, now),
     checkPorts(settings),
     Promise.all(settings.upstreams.map((upstream) => checkUpstream(upstream, timeout))),
+    checkIssuers(settings.identity.jwt, timeout),
   ]);
-  checks.push(...home, ...bundle, ...upstreams.flatMap((upstream) => upstream.checks));
+  checks.push(...home, ...bundle, ...upstreams.flatMap((upstream) => upstream.checks), ...issuers);
   const times = upstreams.map(({ serverTimeMs }) => serverTimeMs).filter((time) => time !== null);
   checks.push(await checkClock(settings, now, times), ...ports);
   return checks;

@@ -81,7 +81,7 @@ const denials = (decision: Decision): string[] =>
     field('rule', rule),
   ]);
 
-const who = ({ input, found }: Explanation): string[] => {
+const who = ({ input, decision, found }: Explanation): string[] => {
   const caller = input?.caller ?? found.outcome?.caller;
   if (!caller) return [field('caller', 'no credential was accepted')];
   const names = [caller.user && `user ${caller.user}`, caller.team && `team ${caller.team}`, `org ${caller.org}`];
@@ -89,6 +89,8 @@ const who = ({ input, found }: Explanation): string[] => {
     field('caller', names.filter(Boolean).join(', ')),
     field('credential', `${input ? `${input.caller.kind} ` : ''}${caller.id}`),
   ];
+  const endUser = decision?.acting_for;
+  if (endUser) lines.push(field('acting for', `user ${endUser}`));
   if (input && input.caller.roles.length > 0) lines.push(field('roles', input.caller.roles.join(', ')));
   const purpose = input?.purpose ?? found.outcome?.purpose;
   if (!purpose) return lines;

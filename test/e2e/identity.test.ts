@@ -51,11 +51,7 @@ describe('a token of an issuer', () => {
     });
     const intent = (await gateway.intents()).find(({ id }) => id === outcome.id);
     // The issuer may not give platform-admin.
-    expect((intent?.input as { caller?: object }).caller).toMatchObject({
-      kind: 'jwt',
-      roles: ['student'],
-      claims: { year: 2 },
-    });
+    expect(intent?.input).toMatchObject({ caller: { kind: 'jwt', roles: ['student'], claims: { year: 2 } } });
   });
 
   test('works in the official clients of both APIs', async () => {
