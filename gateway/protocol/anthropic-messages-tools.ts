@@ -19,15 +19,11 @@ export const mcpServerName = (server: unknown, param: string): string => {
 
 /** The names of all tools that a body offers, in order; an MCP server and its toolset are one. */
 export const toolNames = (body: Json): string[] => {
-  const names: string[] = [];
-  const tools = arrayField(body, 'tools');
-  for (let index = 0; index < tools.length; index++) names.push(anthropicToolName(tools[index], `tools[${index}]`));
-  const servers = arrayField(body, 'mcp_servers');
-  for (let index = 0; index < servers.length; index++) {
-    const name = mcpServerName(servers[index], `mcp_servers[${index}]`);
-    if (!names.includes(name)) names.push(name);
-  }
-  return names;
+  const tools = arrayField(body, 'tools').map((tool, index) => anthropicToolName(tool, `tools[${index}]`));
+  const servers = arrayField(body, 'mcp_servers').map((server, index) =>
+    mcpServerName(server, `mcp_servers[${index}]`),
+  );
+  return [...tools, ...new Set(servers).difference(new Set(tools))];
 };
 
 /** Whether the provider itself is to run a tool: one with a type of its own, but for those the caller runs. */

@@ -5,7 +5,10 @@ import type { Range } from './json-ranges.ts';
 import { notThere } from './mistral-error.ts';
 import type { Splice } from './protocol.ts';
 
-/** The splices that say messages as Mistral takes them. Throws GatewayError `invalid_field` for what it has no words for. */
+/**
+ * The splices that say messages as Mistral takes them. Throws GatewayError `invalid_field` for what it has no words
+ * for.
+ */
 export const mistralMessageEdits = (whole: Nested, messages: readonly unknown[]): Splice[] => {
   const splices: Splice[] = [];
   let ranges: Range[] | undefined;

@@ -7,7 +7,9 @@ import { editOpenaiEmbeddings } from './openai-embeddings-edit.ts';
 import { readPrompts } from './openai-prompts.ts';
 import type { Call, Protocol } from './protocol.ts';
 
-/** OpenAI's embeddings, as OpenAI, Mistral, vLLM, Ollama and others speak them. The answer is numbers, never a stream. */
+/**
+ * OpenAI's embeddings, as OpenAI, Mistral, vLLM, Ollama and others speak them. The answer is numbers, never a stream.
+ */
 export const openaiEmbeddings: Protocol = {
   ...openaiChat,
   endpoint: 'embeddings',

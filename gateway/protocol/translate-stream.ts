@@ -8,7 +8,9 @@ import { parseEvent } from './usage-filter.ts';
 export interface StreamTranslation {
   /** Comments, which keep connections alive, stay as they are. */
   push(events: Buffer): Buffer;
-  /** The upstream's terminal event and what came with it in, the caller's last events out, its terminal one included. */
+  /**
+   * The upstream's terminal event and what came with it in, the caller's last events out, its terminal one included.
+   */
   finish(events: Buffer): Buffer;
 }
 

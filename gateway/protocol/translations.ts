@@ -13,7 +13,10 @@ const TRANSLATIONS: readonly Translation[] = [
   composed(responsesToChat, chatToMessages),
 ];
 
-/** The translation from a caller's endpoint to an upstream's; null where both are the same. Throws TypeError for a pair that has none. */
+/**
+ * The translation from a caller's endpoint to an upstream's; null where both are the same. Throws TypeError for a pair
+ * that has none.
+ */
 export const translationOf = (from: Endpoint, to: Endpoint): Translation | null => {
   if (from === to) return null;
   const found = TRANSLATIONS.find((translation) => translation.from === from && translation.to === to);

@@ -2,7 +2,10 @@ import type { Protocol, ReportedUsage } from './protocol.ts';
 import { eventData, splitEvents } from './sse.ts';
 
 const USAGE = Buffer.from('"usage"');
-/** OpenAI's `stream_options.include_usage` puts this into every event but the last. A quote inside a string would be escaped. */
+/**
+ * OpenAI's `stream_options.include_usage` puts this into every event but the last. A quote inside a string would be
+ * escaped.
+ */
 const NO_USAGE = Buffer.from(',"usage":null');
 
 /** Reads the provider's token count out of a stream on its way. */

@@ -15,9 +15,9 @@ const TOOL_PROMPT_TOKENS = 1024;
 
 /**
  * A call can end no dearer than this, millionths of a US dollar: every candidate at its dearest class and tier, and
- * before it each earlier one given up twice after it had the prompt, and itself once, as `account` charges that (`tokens_estimate`):
- * a candidate is asked again at most once.
- * Throws GatewayError `invalid_field` for a call that has no such bound.
+ * before it each earlier one given up twice after it had the prompt, and itself once, as `account` charges that
+ * (`tokens_estimate`): a candidate is asked again at most once. Throws GatewayError `invalid_field` for a call that has
+ * no such bound.
  */
 export const costBound = (
   call: Call,

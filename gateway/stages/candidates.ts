@@ -18,7 +18,9 @@ export interface Candidate {
   readonly wire: Endpoint;
   /** From the caller's wire format to that one; null where they are the same. */
   readonly translation: Translation | null;
-  /** The output cap that is always sent: the least of the caller's, the decision's and the model's own; 0 for no output. */
+  /**
+   * The output cap that is always sent: the least of the caller's, the decision's and the model's own; 0 for no output.
+   */
   readonly maxOutputTokens: number;
   readonly contextTokens: number;
 }

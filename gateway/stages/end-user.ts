@@ -29,7 +29,10 @@ export const endUserOf = (
   return { name: isPlain ? name : pseudonym(name), source: 'body' };
 };
 
-/** OpenAI calls it `user`, of late `safety_identifier`; Anthropic `metadata.user_id`. Of another type it is the provider's to judge. */
+/**
+ * OpenAI calls it `user`, of late `safety_identifier`; Anthropic `metadata.user_id`. Of another type it is the
+ * provider's to judge.
+ */
 const namedIn = ({ dialect, body }: Pick<Call, 'dialect' | 'body'>): string | undefined => {
   if (dialect === 'openai') return textOf(body.user) || textOf(body.safety_identifier);
   const { metadata } = body;

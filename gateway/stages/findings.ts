@@ -21,7 +21,10 @@ export interface TokenFindings {
   /** What stands before the base64 of a text in a data URL, such as `data:text/plain;base64,`; '' for any other. */
   readonly dataUrl: string;
   readonly findings: readonly Finding[];
-  /** For a string that holds JSON, such as the arguments of a tool call: what was found inside; then `findings` is empty. */
+  /**
+   * For a string that holds JSON, such as the arguments of a tool call: what was found inside; then `findings` is
+   * empty.
+   */
   readonly nested: Findings | null;
 }
 

@@ -96,11 +96,16 @@ interface Search {
   readonly asked: Upstream[];
   /** The largest context of those that found the call too long for it. */
   tooSmallTokens: number;
-  /** The last answer of that kind, unless something else went wrong after it: the caller's, when nobody has a larger one. */
+  /**
+   * The last answer of that kind, unless something else went wrong after it: the caller's, when nobody has a larger
+   * one.
+   */
   overflow: Incoming | null;
 }
 
-/** Asks one candidate: once again after a moment's trouble, and with other keys. Null when the next one is to be asked. */
+/**
+ * Asks one candidate: once again after a moment's trouble, and with other keys. Null when the next one is to be asked.
+ */
 const ask = async (search: Search, candidate: Candidate, outgoing: Outgoing): Promise<Incoming | null> => {
   const { x, failures, asked } = search;
   const { upstream, upstreamModel } = candidate;
@@ -220,7 +225,10 @@ const judge = async (search: Search, incoming: Incoming): Promise<'answer' | 'ke
 
 const NO_BODY = Buffer.alloc(0);
 
-/** A short wait, of another length each time so that callers who failed together do not come back together. Ends at once when the caller leaves. */
+/**
+ * A short wait, of another length each time so that callers who failed together do not come back together. Ends at once
+ * when the caller leaves.
+ */
 const moment = (x: Exchange): Promise<void> =>
   new Promise((resolve) => {
     const delayMs = MIN_RETRY_DELAY_MS + Math.random() * (MAX_RETRY_DELAY_MS - MIN_RETRY_DELAY_MS);

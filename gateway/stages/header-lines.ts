@@ -38,7 +38,9 @@ const repeated = (name: string): GatewayError =>
     ? new GatewayError('duplicate_credential', `The header ${name} was sent twice.`)
     : new GatewayError('invalid_header', `The header ${name} was sent twice.`, { param: name });
 
-/** A name or address with an optional port. HTTP/1.1 asks for one (RFC 9112); without it there is nothing to mistake. */
+/**
+ * A name or address with an optional port. HTTP/1.1 asks for one (RFC 9112); without it there is nothing to mistake.
+ */
 const HOST = /^(?:[\w-]{1,63}(?:\.[\w-]{1,63})*\.?|\[[\da-fA-F:.]{2,45}\])(?::\d{1,5})?$/;
 
 /** Throws GatewayError `invalid_header` unless the host is one. */

@@ -91,7 +91,9 @@ const sayableFrom = (
   throw unsaid;
 };
 
-/** What the audit keeps: the body as the caller sent it (full), as the first candidate is asked (redacted), or nothing. */
+/**
+ * What the audit keeps: the body as the caller sent it (full), as the first candidate is asked (redacted), or nothing.
+ */
 const contentOf = (
   call: Call,
   { audit }: Decision,

@@ -139,7 +139,9 @@ export const translationContext = (x: Exchange, call: Call, candidate: Candidate
   };
 };
 
-/** The whole body of an unstreamed answer, gathered in `chunks`. Throws GatewayError when it breaks off or is too large. */
+/**
+ * The whole body of an unstreamed answer, gathered in `chunks`. Throws GatewayError when it breaks off or is too large.
+ */
 const collect = (x: Exchange, answer: Answer, maxBytes: number, chunks: Buffer[]): Promise<Buffer> =>
   new Promise((resolve, reject) => {
     let bytes = 0;

@@ -8,7 +8,10 @@ export interface Route {
   readonly dialect: Dialect;
 }
 
-/** Every route there is; a path that is not here is 404. A query is allowed and ignored, as the providers do; `?beta=true` goes on. */
+/**
+ * Every route there is; a path that is not here is 404. A query is allowed and ignored, as the providers do;
+ * `?beta=true` goes on.
+ */
 export const ROUTES: readonly Route[] = [
   { method: 'POST', path: '/v1/chat/completions', endpoint: 'chat.completions', dialect: 'openai' },
   { method: 'POST', path: '/v1/responses', endpoint: 'responses', dialect: 'openai' },

@@ -55,7 +55,9 @@ const checkItem = (item: unknown, param: string): void => {
   checkEnvironment(item.environment, `${param}.environment`);
 };
 
-/** Whether an item has an id and nothing that it says itself. Without a type it is one, unless somebody speaks in it. */
+/**
+ * Whether an item has an id and nothing that it says itself. Without a type it is one, unless somebody speaks in it.
+ */
 const isReference = (item: Json): boolean => {
   if (item.type === 'item_reference' || (!isSet(item.type) && typeof item.role !== 'string')) return true;
   if (!isSet(item.id) || item.type === 'compaction_trigger') return false;

@@ -164,7 +164,10 @@ export class HttpAttempt implements UpstreamFlow, Dispatcher.DispatchHandler {
     this.#fail(failureOf(error, this.#progress), error);
   }
 
-  /** A kept-alive connection may be closed by the peer just as it is used: then nothing was answered, and once again is safe. */
+  /**
+   * A kept-alive connection may be closed by the peer just as it is used: then nothing was answered, and once again is
+   * safe.
+   */
   #mayRetry(error: unknown): boolean {
     return (
       this.#phase === OPEN &&

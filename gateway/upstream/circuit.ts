@@ -1,7 +1,10 @@
 /** Lets nothing through to an upstream that does not answer, but for one probe at a time once it may have recovered. */
 export interface Circuit {
   state(now: number): 'closed' | 'open' | 'half_open';
-  /** Whether a request may go: as any other, as the probe, or not at all. Each probe ends in exactly one of the three below. */
+  /**
+   * Whether a request may go: as any other, as the probe, or not at all. Each probe ends in exactly one of the three
+   * below.
+   */
   enter(now: number): 'pass' | 'probe' | 'stop';
   /** It does not answer. */
   open(now: number): void;

@@ -69,7 +69,10 @@ export const isRelayable = (status: number): boolean =>
   status !== 403 &&
   status !== 407;
 
-/** The wait an answer asks for, milliseconds: retry-after-ms (OpenAI), else retry-after in seconds or as a date (RFC 9110). */
+/**
+ * The wait an answer asks for, milliseconds: retry-after-ms (OpenAI), else retry-after in seconds or as a date (RFC
+ * 9110).
+ */
 export const parseRetryAfterMs = (headers: ResponseHeaders, now: number = Date.now()): number | null => {
   const ms = decimal(first(headers['retry-after-ms']));
   if (ms !== null) return clamp(ms);

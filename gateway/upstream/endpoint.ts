@@ -22,7 +22,9 @@ const BASE_URLS: Partial<Record<UpstreamKind, string>> = {
   mistral: 'https://api.mistral.ai/v1',
 };
 
-/** Reads one upstream's configuration. Throws Error when it has no base URL and its kind has no default, or a bad one. */
+/**
+ * Reads one upstream's configuration. Throws Error when it has no base URL and its kind has no default, or a bad one.
+ */
 export const endpointOf = (config: UpstreamConfig): Endpoint => {
   const base = config.base_url ?? BASE_URLS[config.kind];
   if (base === undefined) throw new Error(`upstream "${config.name}": kind ${config.kind} needs a base_url`);

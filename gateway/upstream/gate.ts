@@ -11,7 +11,9 @@ export interface Gate<T> {
   readonly waiting: number;
 }
 
-/** Creates a gate for `max` items under way and as many that wait. `start` is called once for each that gets its turn. */
+/**
+ * Creates a gate for `max` items under way and as many that wait. `start` is called once for each that gets its turn.
+ */
 export const createGate = <T>(max: number, start: (item: T) => void): Gate<T> => {
   const started = new Set<T>();
   /** In the order of their coming. */

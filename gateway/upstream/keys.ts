@@ -1,7 +1,9 @@
 import type { UpstreamConfig } from './endpoint.ts';
 import type { KeyRest, UpstreamStatus } from './upstream.ts';
 
-/** The keys of one upstream: spread by weight, and each with its rests. Times are milliseconds of one monotonic clock. */
+/**
+ * The keys of one upstream: spread by weight, and each with its rests. Times are milliseconds of one monotonic clock.
+ */
 export interface KeyRing {
   /** The keys themselves, in the config's order: for headers alone. */
   readonly keys: readonly string[];
@@ -37,7 +39,9 @@ interface Key {
   readonly limits: Map<string, number>;
 }
 
-/** Creates the ring of an upstream's `api_keys`, or its one `api_key`, or none, which is then key -1 and never rests. */
+/**
+ * Creates the ring of an upstream's `api_keys`, or its one `api_key`, or none, which is then key -1 and never rests.
+ */
 export const createKeyRing = (config: Pick<UpstreamConfig, 'api_key' | 'api_keys'>): KeyRing => {
   const configured = config.api_keys ?? (config.api_key ? [{ key: config.api_key }] : []);
   const ring = configured.map(

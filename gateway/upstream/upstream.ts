@@ -12,7 +12,9 @@ export interface UpstreamRequest {
   readonly body: Buffer;
   /** The model's name at the upstream: keys rest by model where a limit is the model's. */
   readonly model?: string;
-  /** Whether this caller's request has been sent here before, so that it is no first attempt (`mayRetry` allowed it). */
+  /**
+   * Whether this caller's request has been sent here before, so that it is no first attempt (`mayRetry` allowed it).
+   */
   readonly isRetry?: boolean;
   /** Keys that have refused this caller's request, as bits by index. */
   readonly exceptKeys?: number;
@@ -40,7 +42,9 @@ export type UpstreamFailure =
   | 'invalid_response'
   | 'aborted';
 
-/** Control over an answer under way. `abort` closes the connection to the upstream and ends with `onError('aborted')`. */
+/**
+ * Control over an answer under way. `abort` closes the connection to the upstream and ends with `onError('aborted')`.
+ */
 export interface UpstreamFlow {
   pause(): void;
   resume(): void;
@@ -108,7 +112,9 @@ export interface Upstream {
   hasKey(model: string, exceptKeys: number): boolean;
   /** Milliseconds until a request for this model may be sent again, as far as is known; 0 for at once. */
   waitMs(model: string): number;
-  /** The body without the operator's keys, should the provider have repeated one. The same Buffer where there is none. */
+  /**
+   * The body without the operator's keys, should the provider have repeated one. The same Buffer where there is none.
+   */
   hideKeys(body: Buffer): Buffer;
   close(): Promise<void>;
 }

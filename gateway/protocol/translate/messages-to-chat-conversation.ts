@@ -3,7 +3,7 @@ import { append } from '../append.ts';
 import { invalidField, isObject, type Json } from '../fields.ts';
 import { blocksIn, stringAt, systemText, textPart, toolOutput, userParts } from './messages-to-chat-parts.ts';
 import { AssistantTurn } from './messages-to-chat-turn.ts';
-import { onlyMembers, unsaid } from './responses-to-chat-refusal.ts';
+import { onlyMembers, unsaid } from './unsaid.ts';
 
 /**
  * A conversation as chat messages to `model`. Messages of the assistant in a row are one turn, as they are to

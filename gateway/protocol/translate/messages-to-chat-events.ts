@@ -131,6 +131,9 @@ class MessageEvents implements EventTranslation {
   }
 }
 
-/** Whether a piece begins another call under the index of a known one: it has a name, and an id that is not the known one's. */
+/**
+ * Whether a piece begins another call under the index of a known one: it has a name, and an id that is not the known
+ * one's.
+ */
 const isOther = (known: Block, id: string, name: string): boolean =>
   id !== '' && name !== '' && known.hasGivenId && known.id !== id;

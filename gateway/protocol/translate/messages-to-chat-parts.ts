@@ -1,5 +1,5 @@
 import { invalidField, isObject, type Json, objectField } from '../fields.ts';
-import { onlyMembers, unsaid } from './responses-to-chat-refusal.ts';
+import { onlyMembers, unsaid } from './unsaid.ts';
 
 /** A system prompt, a string or blocks of text, as one text. Many servers take no parts there. */
 export const systemText = (value: unknown, param: string): string => {

@@ -14,7 +14,7 @@ import { chatMessages } from './messages-to-chat-conversation.ts';
 import { systemText } from './messages-to-chat-parts.ts';
 import { reasoningEffort } from './messages-to-chat-thinking.ts';
 import { sayTools } from './messages-to-chat-tools.ts';
-import { onlyMembers, onlyValues, unsaid } from './responses-to-chat-refusal.ts';
+import { onlyMembers, onlyValues, unsaid } from './unsaid.ts';
 
 /**
  * A messages body as chat completions. Every field is in docs/translation.md. Throws GatewayError `invalid_field` for

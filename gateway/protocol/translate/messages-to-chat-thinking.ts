@@ -1,6 +1,6 @@
 import { invalidField, isObject, type Json } from '../fields.ts';
 import type { ReasoningField } from './responses-to-chat-reasoning.ts';
-import { onlyMembers, unsaid } from './responses-to-chat-refusal.ts';
+import { onlyMembers, unsaid } from './unsaid.ts';
 
 /**
  * `thinking` and `output_config.effort` as `reasoning_effort`; null for the model's own default. Effort says it
@@ -49,7 +49,10 @@ const stepOf = (budget: number): string => (budget <= LOW ? 'low' : budget <= ME
 export const showsThinking = ({ thinking }: Json): boolean =>
   !isObject(thinking) || (thinking.type !== 'disabled' && thinking.display !== 'omitted');
 
-/** How the signature of a thinking block begins that holds a chat model's reasoning. No provider made it: Anthropic refuses such a block. */
+/**
+ * How the signature of a thinking block begins that holds a chat model's reasoning. No provider made it: Anthropic
+ * refuses such a block.
+ */
 export const CHAT_SIGNATURE = 'aegis:chat-1:';
 
 /** That signature: where the reasoning was said, and by which model, so that it can go back there and nowhere else. */

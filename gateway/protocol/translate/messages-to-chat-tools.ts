@@ -1,5 +1,5 @@
 import { arrayField, booleanField, invalidField, isObject, type Json, objectField } from '../fields.ts';
-import { onlyMembers, unsaid } from './responses-to-chat-refusal.ts';
+import { onlyMembers, unsaid } from './unsaid.ts';
 
 /** Says `tools` and `tool_choice` in `chat`. Throws GatewayError `invalid_field` for tools that only Anthropic has. */
 export const sayTools = (body: Json, chat: Json): void => {

@@ -3,7 +3,7 @@ import { isObject, type Json } from '../fields.ts';
 import { blocksIn, stringAt, textOf, textPart, typeOf } from './messages-to-chat-parts.ts';
 import { reasoningFieldOf } from './messages-to-chat-thinking.ts';
 import type { ReasoningField } from './responses-to-chat-reasoning.ts';
-import { onlyMembers, onlyValues, unsaid } from './responses-to-chat-refusal.ts';
+import { onlyMembers, onlyValues, unsaid } from './unsaid.ts';
 
 /** What the assistant said in one turn, to be said to `model`: its texts joined, as citations split sentences. */
 export class AssistantTurn {

@@ -1,5 +1,5 @@
 import { invalidField, isObject, type Json } from '../fields.ts';
-import { onlyMembers, onlyValues, unsaid } from './responses-to-chat-refusal.ts';
+import { onlyMembers, onlyValues, unsaid } from './unsaid.ts';
 
 /** Parts of chat completions; a lone text without settings of its own as a plain string. */
 export const contentOf = (parts: readonly Json[]): string | Json[] => {

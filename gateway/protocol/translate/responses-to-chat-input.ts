@@ -2,8 +2,8 @@ import { invalidField, isObject, type Json } from '../fields.ts';
 import { assistantParts, contentOf, inputParts, systemParts } from './responses-to-chat-content.ts';
 import { Conversation, type Output } from './responses-to-chat-conversation.ts';
 import { unpackReasoning } from './responses-to-chat-reasoning.ts';
-import { onlyMembers, onlyValues, unsaid } from './responses-to-chat-refusal.ts';
 import { functionName, TOOL_SEARCH } from './responses-to-chat-tools.ts';
+import { onlyMembers, onlyValues, unsaid } from './unsaid.ts';
 
 /**
  * `instructions` and `input` as messages. What a model said in a row is one assistant message, the outputs of its calls

@@ -10,8 +10,8 @@ export interface OpenCall {
 }
 
 /**
- * The call that a piece belongs to, added to `calls` where it is new. Its index tells, but Gemini's surface gives all calls the same, with ids of their
- * own, and others give none: then a name with a new id begins a call.
+ * The call that a piece belongs to, added to `calls` where it is new. Its index tells, but Gemini's surface gives all
+ * calls the same, with ids of their own, and others give none: then a name with a new id begins a call.
  */
 export const callOf = (calls: OpenCall[], { index, id, name }: CallPiece): OpenCall => {
   const known = index === null ? undefined : calls.findLast((call) => call.index === index);

@@ -1,10 +1,12 @@
 import { arrayField, type Json, objectField } from '../fields.ts';
 import { chatMessages } from './responses-to-chat-input.ts';
-import { onlyMembers, onlyValues, unsaid } from './responses-to-chat-refusal.ts';
 import { chatToolChoice } from './responses-to-chat-tool-choice.ts';
 import { type CallerTools, callerTools } from './responses-to-chat-tools.ts';
+import { onlyMembers, onlyValues, unsaid } from './unsaid.ts';
 
-/** A body of responses as one of chat completions. Throws GatewayError `invalid_field` for what cannot be said there. */
+/**
+ * A body of responses as one of chat completions. Throws GatewayError `invalid_field` for what cannot be said there.
+ */
 export const chatRequest = (body: Json): Json => {
   checkFields(body);
   const chat: Json = { model: body.model, messages: chatMessages(body) };

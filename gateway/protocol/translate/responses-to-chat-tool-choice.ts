@@ -1,6 +1,6 @@
 import { arrayField, invalidField, isObject, type Json } from '../fields.ts';
-import { unsaid } from './responses-to-chat-refusal.ts';
 import { type CallerTools, functionName } from './responses-to-chat-tools.ts';
+import { unsaid } from './unsaid.ts';
 
 /** `tool_choice` in chat completions' words; undefined where it is not said. */
 export const chatToolChoice = (choice: unknown, tools: CallerTools): unknown => {

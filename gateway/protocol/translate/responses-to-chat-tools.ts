@@ -1,6 +1,6 @@
 import { GatewayError } from '../../errors.ts';
 import { arrayField, invalidField, isObject, type Json } from '../fields.ts';
-import { onlyMembers, onlyValues, unsaid } from './responses-to-chat-refusal.ts';
+import { onlyMembers, onlyValues, unsaid } from './unsaid.ts';
 
 /** A tool as the caller knows it, behind the function that the model is offered. */
 export interface CallerTool {

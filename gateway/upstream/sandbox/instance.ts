@@ -1,7 +1,10 @@
 /** Deeper than any schema a person writes; a schema that refers to itself through nesting stops here. */
 const MAX_DEPTH = 16;
 
-/** A value that fits a JSON Schema of the kinds tools use: type, properties, items, enum, const, anyOf. Strings are `text`. */
+/**
+ * A value that fits a JSON Schema of the kinds tools use: type, properties, items, enum, const, anyOf. Strings are
+ * `text`.
+ */
 export const instanceOf = (schema: unknown, text: string, depth = 0): unknown => {
   if (typeof schema !== 'object' || schema === null || depth > MAX_DEPTH) return text;
   const s = schema as Record<string, unknown>;

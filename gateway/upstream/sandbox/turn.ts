@@ -10,7 +10,9 @@ export interface Turn {
   readonly model: string;
   /** The newest text of the user. */
   readonly prompt: string;
-  /** Every text of the conversation in order: the sandbox repeats from it what looks like an address or a placeholder. */
+  /**
+   * Every text of the conversation in order: the sandbox repeats from it what looks like an address or a placeholder.
+   */
   readonly texts: readonly string[];
   /** The newest tool result, when the conversation ends with one. */
   readonly toolResult: string | null;
