@@ -66,8 +66,7 @@ export const relayedErrorBody = (
 /** Any thrown value as an error of ours. What is not one is a bug: it is logged whole and told as `internal_error`. */
 export const toGatewayError = (thrown: unknown, gw: Gateway, x: Exchange): GatewayError => {
   if (isGatewayError(thrown)) {
-    if (thrown.status >= 500)
-      gw.log.warn({ ...x.names, code: thrown.code, cause: causeOf(thrown) }, thrown.message);
+    if (thrown.status >= 500) gw.log.warn({ ...x.names, code: thrown.code, cause: causeOf(thrown) }, thrown.message);
     return thrown;
   }
   gw.log.error({ ...x.names, err: causeOf(thrown) }, 'unexpected error');

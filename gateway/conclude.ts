@@ -14,9 +14,14 @@ import type { Decision } from './types.gen.ts';
 export const conclude = async (gw: Gateway, x: Exchange, ending: Ending, content?: AuditContent): Promise<void> => {
   if (x.concluded) return;
   x.concluded = true;
-  const { permit, caller, described } = x.products;
+  const { permit, caller, decision, described } = x.products;
   if (permit) {
     gw.limiter.settle(permit.id, { tokens: totalTokens(ending.usage), microUsd: ending.cost.micro_usd }, Date.now());
+  }
+  if (gw.alerts && caller && decision) {
+    const isRefused = ending.outcome === 'limited' && ending.error === 'budget_exceeded';
+    if (isRefused) gw.alerts.charged(caller.org, decision.budgets, x.reservedMicroUsd);
+    else if (ending.cost.micro_usd > 0) gw.alerts.charged(caller.org, decision.budgets);
   }
   let told = ending;
   try {

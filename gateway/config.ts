@@ -5,6 +5,7 @@ import { type Document, isMap, isPair, isScalar, isSeq, LineCounter, type Node, 
 import { parseClaimPath } from './claim-path.ts';
 import { isLoopback } from './loopback.ts';
 import type { Config } from './types.gen.ts';
+import { webhookSecretOf } from './webhook-secret.ts';
 
 /** A config with every default filled in and every path absolute. */
 export interface Settings {
@@ -23,6 +24,11 @@ export interface Settings {
   readonly store: { readonly url: string };
   /** An empty url: limits live in memory. */
   readonly redis: { readonly url: string; readonly prefix: string };
+  /** Null where nobody is told. */
+  readonly alerts: {
+    readonly webhook: { readonly url: string; readonly secret: string };
+    readonly thresholds: readonly number[];
+  } | null;
   readonly telemetry: {
     /** Null where nothing is sent. */
     readonly otlpEndpoint: string | null;
@@ -164,6 +170,16 @@ const settings = (
     findings.push(`${at(['telemetry', 'headers'])} telemetry.headers without an otlp_endpoint go nowhere`);
   }
   const home = env.AEGIS_HOME ? resolve(env.AEGIS_HOME) : resolve(folder, config.home);
+  const { webhook } = config.alerts ?? {};
+  // Alerts name budgets and people: they leave this machine encrypted only.
+  if (webhook && !isSafeAddress(webhook.url)) {
+    findings.push(`${at(['alerts', 'webhook', 'url'])} alerts.webhook.url must be https, or http on loopback`);
+  }
+  if (webhook && !webhookSecretOf(webhook.secret)) {
+    findings.push(
+      `${at(['alerts', 'webhook', 'secret'])} alerts.webhook.secret must be whsec_ and the base64 of 24 to 64 random bytes`,
+    );
+  }
   const result: Settings = {
     listen: address(env.AEGIS_LISTEN || config.listen, ['listen']),
     adminListen: address(env.AEGIS_ADMIN_LISTEN || (config.admin.listen as string), ['admin', 'listen']),
@@ -184,6 +200,7 @@ const settings = (
     checkpointMs: (config.audit.checkpoint_s as number) * 1000,
     store: { url: config.store.url as string },
     redis: { url: config.redis.url as string, prefix: config.redis.prefix as string },
+    alerts: config.alerts ? { webhook: config.alerts.webhook, thresholds: config.alerts.thresholds as number[] } : null,
     telemetry: {
       otlpEndpoint: config.telemetry.otlp_endpoint ?? null,
       headers: config.telemetry.headers ?? {},

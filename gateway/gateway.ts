@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import type { Alerts } from './alerts/alerts.ts';
 import type { AuditLog } from './audit/audit-log.ts';
 import type { Settings } from './config.ts';
 import type { TokenVerifier } from './identity/token-verifier.ts';
@@ -28,6 +29,8 @@ export interface Gateway {
   prices(policy: Policy): PriceTable;
   readonly strangers: Strangers;
   readonly telemetry: Telemetry;
+  /** Null where nobody is told. */
+  readonly alerts: Alerts | null;
   readonly log: Logger;
   /** Whether the gateway is stopping: each answer then closes its connection. */
   readonly isDraining: () => boolean;

@@ -886,6 +886,31 @@ export interface Config {
     prefix?: string;
   };
   /**
+   * What needs a person, told by a signed webhook: budgets that pass a threshold, provider accounts without money, an audit log that takes no records.
+   */
+  alerts?: {
+    /**
+     * Where alerts are posted, signed by the Standard Webhooks scheme.
+     */
+    webhook: {
+      /**
+       * https, or http on loopback. Redirects are not followed.
+       */
+      url: string;
+      /**
+       * whsec_ and the base64 of 24 to 64 random bytes.
+       */
+      secret: string;
+    };
+    /**
+     * Shares of a budget's cap at which it is told.
+     *
+     * @minItems 1
+     * @maxItems 16
+     */
+    thresholds?: number[];
+  };
+  /**
    * Least level of log lines.
    */
   log_level?: 'debug' | 'info' | 'warn' | 'error' | 'silent';

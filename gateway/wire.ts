@@ -2,6 +2,7 @@ import { mkdirSync } from 'node:fs';
 import pino, { type Logger } from 'pino';
 import { createAdminApi } from './admin/admin-api.ts';
 import { createControlPlane } from './admin/control-plane.ts';
+import { openAlerts } from './alerts/open-alerts.ts';
 import { createApp } from './app.ts';
 import { auditLayout } from './audit/layout.ts';
 import { openAuditLog } from './audit/log.ts';
@@ -30,6 +31,7 @@ import { createVaults } from './redact/vault.ts';
 import { drain, listen } from './server.ts';
 import type { Facts } from './stages/describe.ts';
 import { newIds } from './stages/ids.ts';
+import { createAlertOutbox } from './store/alert-outbox.ts';
 import { openDatabase } from './store/database.ts';
 import { createKeyRegistry } from './store/key-registry.ts';
 import { createKey, type KeyGrant } from './store/keys.ts';
@@ -176,7 +178,18 @@ const open = async (
   serving = policies;
   closers.push(() => policies.close());
 
-  const upstreams = await openUpstreams(settings.upstreams, log);
+  const alerts =
+    settings.alerts &&
+    openAlerts({
+      ...settings.alerts,
+      outbox: createAlertOutbox(database.db),
+      spend: (subjects, now) => limiter.spend(subjects, now),
+      isAuditHealthy: () => audit.healthy,
+      log,
+    });
+  closers.push(() => alerts?.close());
+
+  const upstreams = await openUpstreams(settings.upstreams, log, (...key) => alerts?.outOfMoney(...key));
   closers.push(async () => {
     for (const upstream of upstreams.values()) await upstream.close();
   });
@@ -198,6 +211,7 @@ const open = async (
     prices: pricesByPolicy(),
     strangers,
     telemetry,
+    alerts,
     log,
     isDraining: () => isDraining,
   };

@@ -109,7 +109,24 @@ const usage: Migration = {
 
 const sharedLedger: Migration = { name: '003-shared-ledger', up: createLedgerTables };
 
-const MIGRATIONS: readonly Migration[] = [keys, usage, sharedLedger];
+const alerts: Migration = {
+  name: '004-alerts',
+  async up(db) {
+    await db.schema
+      .createTable('alerts')
+      .addColumn('id', 'text', (column) => column.primaryKey())
+      .addColumn('dedupe', 'text', (column) => column.notNull().unique())
+      .addColumn('body', 'text', (column) => column.notNull())
+      .addColumn('state', 'text', (column) => column.notNull())
+      .addColumn('attempts', 'bigint', (column) => column.notNull())
+      .addColumn('due_ms', 'bigint', (column) => column.notNull())
+      .addColumn('created_ms', 'bigint', (column) => column.notNull())
+      .execute();
+    await db.schema.createIndex('alerts_by_due').on('alerts').columns(['state', 'due_ms']).execute();
+  },
+};
+
+const MIGRATIONS: readonly Migration[] = [keys, usage, sharedLedger, alerts];
 /** Any number of its own; who migrates holds it, in this database. */
 const LOCK = 4_135_066_122;
 const LEAST_POSTGRES = 150_000;

@@ -18,6 +18,7 @@ export interface Schema {
   labels: LabelTable;
   ledger: LedgerTable;
   ledger_logs: LedgerLogTable;
+  alerts: AlertTable;
 }
 
 type TeamColumn = 'org' | 'team' | 'use_case' | 'workflow' | 'model' | 'upstream' | 'endpoint';
@@ -27,6 +28,20 @@ type UserColumn = 'org' | 'team' | 'user_id' | 'key_id';
 export interface FactTable {
   name: string;
   value: string;
+}
+
+/** Alerts for the operator's webhook: each once, whichever gateway saw it. */
+export interface AlertTable {
+  id: string;
+  /** What makes it the same alert. */
+  dedupe: string;
+  /** The JSON that is posted. */
+  body: string;
+  /** due, delivered, or failed: given up. */
+  state: string;
+  attempts: number;
+  due_ms: number;
+  created_ms: number;
 }
 
 /** API keys. The secret is not here: `digest` is its HMAC. */

@@ -16,8 +16,12 @@ export interface UpstreamLogger {
   warn(fields: object, message: string): void;
 }
 
-/** What a test may set, and no config. */
+/** Told when a key of an upstream, by its place in the config, rests because its account is out of money. */
+export type OnOutOfMoney = (upstream: string, key: number, restMs: number) => void;
+
+/** What a test may set, and no config, but for `onOutOfMoney`. */
 export interface HttpUpstreamOptions {
+  readonly onOutOfMoney?: OnOutOfMoney;
   /** The certificate to trust, PEM: for a server that a test makes. */
   readonly ca?: string | Buffer;
   /** The circuit's first pause. */
@@ -39,7 +43,7 @@ const TURN_WAIT_MS = 1_000;
 export const openHttpUpstream = (
   config: UpstreamConfig,
   logger?: UpstreamLogger,
-  { ca, openMs }: HttpUpstreamOptions = {},
+  { ca, openMs, onOutOfMoney }: HttpUpstreamOptions = {},
 ): Upstream => {
   const { name, kind, max_concurrent: maxConcurrent = 256, http2: allowH2 = false } = config;
   const endpoint = endpointOf(config);
@@ -81,6 +85,7 @@ export const openHttpUpstream = (
           { upstream: name, key, why, rest_s: restMs / 1000 },
           'a provider key is out: its account needs its operator',
         );
+        if (why === 'spend_limit') onOutOfMoney?.(name, key, restMs);
       }
     },
     dispatchFresh: (attempt) => {

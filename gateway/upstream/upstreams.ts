@@ -1,5 +1,5 @@
 import type { UpstreamConfig } from './endpoint.ts';
-import { openHttpUpstream, type UpstreamLogger } from './http.ts';
+import { type OnOutOfMoney, openHttpUpstream, type UpstreamLogger } from './http.ts';
 import { openSandbox, type Sandbox } from './sandbox/sandbox.ts';
 import type { Upstream } from './upstream.ts';
 
@@ -10,6 +10,7 @@ import type { Upstream } from './upstream.ts';
 export const openUpstreams = async (
   configs: readonly UpstreamConfig[],
   logger?: UpstreamLogger,
+  onOutOfMoney: OnOutOfMoney = () => {},
 ): Promise<Map<string, Upstream>> => {
   const upstreams = new Map<string, Upstream>();
   let sandbox: Sandbox | undefined;
@@ -18,12 +19,12 @@ export const openUpstreams = async (
     for (const config of configs) {
       if (upstreams.has(config.name)) throw new Error(`upstream "${config.name}" is configured twice`);
       if (config.kind !== 'sandbox') {
-        upstreams.set(config.name, openHttpUpstream(config, logger));
+        upstreams.set(config.name, openHttpUpstream(config, logger, { onOutOfMoney }));
         continue;
       }
       sandbox ??= await openSandbox();
       tenants++;
-      const http = openHttpUpstream({ ...config, base_url: `${sandbox.url}/v1` }, logger);
+      const http = openHttpUpstream({ ...config, base_url: `${sandbox.url}/v1` }, logger, { onOutOfMoney });
       upstreams.set(config.name, {
         ...delegate(http),
         close: async () => {

@@ -31,6 +31,33 @@ describe('config', () => {
     expect(parse(`home: "$` + `{NOWHERE:-/var/aegis}"\nupstreams: [{name: a, kind: sandbox}]`).home).toBe('/var/aegis');
   });
 
+  test('alerts need an address that is safe and a secret that is one, and have thresholds', () => {
+    const secret = `whsec_${Buffer.alloc(24, 1).toString('base64')}`;
+    const alerts = (webhook: object, more = {}): string =>
+      JSON.stringify({ upstreams: [{ name: 'a', kind: 'sandbox' }], alerts: { webhook, ...more } });
+    expect(parse('upstreams: [{name: a, kind: sandbox}]').alerts).toBeNull();
+    for (const url of ['https://hooks.example/x', 'http://127.0.0.1:9/', 'http://[::1]:9/', 'http://localhost/']) {
+      expect(parse(alerts({ url, secret })).alerts).toEqual({ webhook: { url, secret }, thresholds: [0.5, 0.8, 1] });
+    }
+    for (const url of [
+      'http://hooks.example/',
+      'http://10.0.0.1/',
+      'https://u:p@hooks.example/',
+      'http://127.0.0.1.x/',
+    ]) {
+      expect(findings(alerts({ url, secret }))).toEqual([expect.stringContaining('alerts.webhook.url must be https')]);
+    }
+    const short = `whsec_${Buffer.alloc(23, 1).toString('base64')}`;
+    const long = `whsec_${Buffer.alloc(65, 1).toString('base64')}`;
+    for (const bad of ['x', short, long, secret.replace('whsec_', ''), `${secret}!`]) {
+      expect(findings(alerts({ url: 'https://hooks.example/', secret: bad }))).toEqual([
+        expect.stringContaining('alerts.webhook.secret must be whsec_'),
+      ]);
+    }
+    expect(findings(alerts({ url: 'https://hooks.example/', secret }, { thresholds: [0] }))).toHaveLength(1);
+    expect(findings(alerts({ url: 'https://hooks.example/' }))).toHaveLength(1);
+  });
+
   test('relative paths are relative to the file, and the environment overrides', () => {
     const text = 'upstreams: [{name: a, kind: sandbox}]';
     expect(parse(text).home).toBe('/etc/aegis/.aegis');
