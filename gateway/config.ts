@@ -75,16 +75,24 @@ const validate = new Ajv({ allErrors: true, useDefaults: true, strictTypes: fals
 export const readConfig = (file: string, env: NodeJS.ProcessEnv): Settings => parseConfig(readText(file), file, env);
 
 /** The same for a text; `file` names it in findings and anchors relative paths. Throws ConfigError. */
-export const parseConfig = (text: string, file: string, env: NodeJS.ProcessEnv): Settings => {
+export const parseConfig = (text: string, file: string, env: NodeJS.ProcessEnv): Settings => parse(text, file, env);
+
+/** With `only` the other fields of the file are left out, as if they were not there. */
+const parse = (text: string, file: string, env: NodeJS.ProcessEnv, only?: readonly string[]): Settings => {
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines });
+  if (only && isMap(document.contents)) {
+    const { contents } = document;
+    contents.items = contents.items.filter(({ key }) => isScalar(key) && only.includes(String(key.value)));
+  }
   const at = (offset: number | undefined) => {
     const { line, col } = lines.linePos(offset ?? 0);
     return `${file}:${line}:${col}`;
   };
   const findings = document.errors.map((error) => `${at(error.pos[0])} ${error.message.split('\n')[0]}`);
   if (findings.length === 0) findings.push(...substitute(document, env, at));
-  const value = document.toJS() ?? {};
+  const own = document.toJS() ?? {};
+  const value = only ? { upstreams: [{ name: 'none', kind: 'sandbox' }], ...own } : own;
   if (findings.length === 0 && !validate(value)) {
     for (const error of validate.errors ?? []) findings.push(`${at(locate(document, error))} ${describeError(error)}`);
   }
@@ -96,14 +104,8 @@ export const parseConfig = (text: string, file: string, env: NodeJS.ProcessEnv):
  * Of aegis.yaml only where its store is, for commands that need nothing else: what the rest of the file wants of the
  * environment, such as providers' keys, need not be there. Throws ConfigError.
  */
-export const readStorePlace = (file: string, env: NodeJS.ProcessEnv): Pick<Settings, 'home' | 'store'> => {
-  const document = parseDocument(readText(file));
-  const value: Record<string, unknown> = { upstreams: [{ name: 'none', kind: 'sandbox' }] };
-  if (isMap(document.contents)) {
-    for (const name of ['home', 'store']) if (document.has(name)) value[name] = document.get(name);
-  }
-  return parseConfig(stringify(value), file, env);
-};
+export const readStorePlace = (file: string, env: NodeJS.ProcessEnv): Pick<Settings, 'home' | 'store'> =>
+  parse(readText(file), file, env, ['home', 'store']);
 
 const readText = (file: string): string => {
   try {

@@ -1,15 +1,15 @@
 import Table from 'cli-table3';
 import { Command, InvalidArgumentError } from 'commander';
-import { type Database, openDatabase } from '../store/database.ts';
+import type { Database } from '../store/database.ts';
 import { createKey, type KeyRecord, listKeys, type NewKey, revokeKey, rotateKey } from '../store/keys.ts';
 import { openPepper } from '../store/pepper.ts';
 import { CliError } from './cli-error.ts';
 import { parseDuration } from './duration.ts';
-import { homeOf } from './home.ts';
+import { openStore } from './open-store.ts';
+import { type StoreFlags, type StorePlace, storePlaceOf, withStoreFlags } from './store-place.ts';
 import { unknownNames } from './unknown-names.ts';
 
-interface CommonFlags {
-  home?: string;
+interface CommonFlags extends StoreFlags {
   json?: true;
 }
 
@@ -32,10 +32,7 @@ export const keysCommand = (): Command =>
     .addCommand(rotateCommand())
     .addCommand(revokeCommand());
 
-const withCommon = (command: Command): Command =>
-  command
-    .option('--home <folder>', 'folder of the store (default: AEGIS_HOME, else .aegis)')
-    .option('--json', 'print JSON');
+const withCommon = (command: Command): Command => withStoreFlags(command).option('--json', 'print JSON');
 
 const createCommand = (): Command =>
   withCommon(new Command('create'))
@@ -47,13 +44,14 @@ const createCommand = (): Command =>
     .option('--groups <names>', 'groups, separated by commas', parseList, [])
     .option('--workflows <names>', 'the only workflows it may serve (default: those its roles allow)', parseList, [])
     .option('--expires <time>', 'after a time such as 12h or 30d (default: never)', parsePositive)
-    .action(async ({ home, json, expires, ...grant }: CreateFlags) => {
-      await withStore(home, async ({ db }, pepper) => {
+    .action(async ({ home, config, json, expires, ...grant }: CreateFlags) => {
+      const place = storePlaceOf({ ...(home !== undefined && { home }), ...(config !== undefined && { config }) });
+      await withStore(place, async ({ db }, pepper) => {
         const now = Date.now();
         const expiresMs = expires === undefined ? null : now + expires;
         const made = await createKey(db, pepper(), grant, { now, expiresMs });
         printNew(made, json);
-        for (const warning of await unknownNames(homeOf(home), grant)) process.stderr.write(`warning: ${warning}\n`);
+        for (const warning of await unknownNames(place.home, grant)) process.stderr.write(`warning: ${warning}\n`);
       });
     });
 
@@ -62,12 +60,23 @@ const listCommand = (): Command =>
     .description('list keys, oldest first')
     .option('--org <name>', 'of one organisation')
     .option('--all', 'revoked and expired ones too')
-    .action(async ({ home, json, org, all }: CommonFlags & { org?: string; all?: true }) => {
-      await withStore(home, async ({ db }) => {
+    .action(async ({ json, org, all, ...flags }: CommonFlags & { org?: string; all?: true }) => {
+      await withStore(storePlaceOf(flags), async ({ db }) => {
         const now = Date.now();
-        const keys = (await listKeys(db, org)).filter((key) => all || stateOf(key, now) === 'active');
-        if (json) console.log(JSON.stringify(keys.map((key) => ({ ...forJson(key), state: stateOf(key, now) }))));
-        else console.log(keys.length === 0 ? 'no keys' : tableOf(keys, now));
+        const known = await listKeys(db, org);
+        const successors = new Map(known.map((key) => [key.rotatedFrom, key]));
+        const listed = known
+          .filter((key) => all || stateOf(key, now) === 'active')
+          .map((key) => ({ key, successor: successors.get(key.id), state: stateOf(key, now) }));
+        if (json) {
+          const rows = listed.map(({ key, successor, state }) => ({
+            ...forJson(key),
+            rotated: isoOf(rotatedMs(key, successor)),
+            rotated_to: successor?.id ?? null,
+            state,
+          }));
+          console.log(JSON.stringify(rows));
+        } else console.log(listed.length === 0 ? 'no keys' : tableOf(listed));
       });
     });
 
@@ -76,34 +85,42 @@ const rotateCommand = (): Command =>
     .description('make a key for the same caller; the old one ends after the overlap')
     .argument('<id>', 'id of the old key, key_…')
     .option('--overlap <time>', 'how long both work, such as 0s, 1h or 7d', parseTime, 3_600_000)
-    .action(async (id: string, { home, json, overlap }: CommonFlags & { overlap: number }) => {
-      await withStore(home, async ({ db }, pepper) => {
-        printNew(await rotateKey(db, pepper(), id, { overlapMs: overlap }), json);
-        if (!json) console.log(`${id} works until ${timeOf(Date.now() + overlap)} at the latest`);
-      });
-    });
+    .option(
+      '--expires <time>',
+      'the new key ends after a time such as 90d (default: when the old one would have)',
+      parsePositive,
+    )
+    .action(
+      async (id: string, { json, overlap, expires, ...flags }: CommonFlags & { overlap: number; expires?: number }) => {
+        await withStore(storePlaceOf(flags), async ({ db }, pepper) => {
+          const now = Date.now();
+          const life = expires === undefined ? {} : { expiresMs: now + expires };
+          printNew(await rotateKey(db, pepper(), id, { now, overlapMs: overlap, ...life }), json);
+          if (!json) console.log(`${id} works until ${timeOf(now + overlap)} at the latest`);
+        });
+      },
+    );
 
 const revokeCommand = (): Command =>
   withCommon(new Command('revoke'))
     .description('end a key now')
     .argument('<id>', 'id of the key, key_…')
-    .action(async (id: string, { home, json }: CommonFlags) => {
-      await withStore(home, async ({ db }) => {
+    .action(async (id: string, { json, ...flags }: CommonFlags) => {
+      await withStore(storePlaceOf(flags), async ({ db }) => {
         const key = await revokeKey(db, id);
         if (json) console.log(JSON.stringify(forJson(key)));
         else console.log(`${id} is revoked since ${timeOf(key.revokedMs ?? 0)}`);
       });
     });
 
-/** Opens the store of a home and says in a sentence what people can mend. */
+/** Opens a store and says in a sentence what people can mend. */
 const withStore = async (
-  home: string | undefined,
+  place: StorePlace,
   use: (database: Database, pepper: () => Uint8Array) => Promise<void>,
 ): Promise<void> => {
-  const folder = homeOf(home);
-  const database = await openDatabase(folder);
+  const database = await openStore(place);
   try {
-    await use(database, () => openPepper(folder));
+    await use(database, () => openPepper(place.home));
   } catch (error) {
     const { name, message } = (error ?? {}) as { name?: unknown; message?: unknown };
     if (name === 'KeyError' || name === 'Error') throw new CliError(String(message), { cause: error });
@@ -131,12 +148,20 @@ const printNew = ({ secret, key }: NewKey, json: true | undefined): void => {
   console.log('The secret is shown only now.');
 };
 
-const tableOf = (keys: readonly KeyRecord[], now: number): string => {
+interface ListedKey {
+  readonly key: KeyRecord;
+  /** The key that replaced it. */
+  readonly successor: KeyRecord | undefined;
+  readonly state: ReturnType<typeof stateOf>;
+}
+
+const tableOf = (keys: readonly ListedKey[]): string => {
   const table = new Table({
-    head: ['id', 'starts with', 'caller', 'roles', 'workflows', 'created', 'expires', 'state'],
+    head: ['id', 'starts with', 'caller', 'roles', 'workflows', 'created', 'expires', 'last rotation', 'state'],
     style: { head: [], border: [], compact: true },
   });
-  for (const key of keys) {
+  for (const { key, successor, state } of keys) {
+    const rotated = rotatedMs(key, successor);
     table.push([
       key.id,
       key.prefix,
@@ -145,11 +170,16 @@ const tableOf = (keys: readonly KeyRecord[], now: number): string => {
       key.workflows.join(', '),
       timeOf(key.createdMs),
       key.expiresMs === null ? 'never' : timeOf(key.expiresMs),
-      stateOf(key, now),
+      rotated === null ? 'never' : `${timeOf(rotated)}${successor ? `, to ${successor.id}` : ''}`,
+      state,
     ]);
   }
   return table.toString();
 };
+
+/** When a key was last rotated: when its successor was made, else when it was made as one; null when neither. */
+const rotatedMs = (key: KeyRecord, successor: KeyRecord | undefined): number | null =>
+  successor?.createdMs ?? (key.rotatedFrom === null ? null : key.createdMs);
 
 const stateOf = (key: KeyRecord, now: number): 'active' | 'revoked' | 'expired' => {
   if (key.revokedMs !== null) return 'revoked';

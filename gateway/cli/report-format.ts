@@ -49,6 +49,7 @@ export const formatTable = ({ dimensions, range, groups, total }: NamedReport): 
     'errors',
     'input',
     'cached',
+    'cache %',
     'cache write',
     'output',
     'reasoning',
@@ -78,6 +79,7 @@ const figuresOf = (group: UsageGroup): string[] => [
   formatCount(group.errors),
   formatCount(group.input_tokens),
   formatCount(group.cache_read_tokens),
+  percentOf(cacheShareOf(group)),
   formatCount(group.cache_write_tokens + group.cache_write_1h_tokens),
   formatCount(group.output_tokens),
   formatCount(group.reasoning_tokens),
@@ -85,6 +87,14 @@ const figuresOf = (group: UsageGroup): string[] => [
   group.p50Ms === null ? '-' : formatCount(group.p50Ms),
   group.p95Ms === null ? '-' : formatCount(group.p95Ms),
 ];
+
+/** The share of a group's prompt tokens that came from a provider's cache; null without prompt tokens. */
+const cacheShareOf = (group: UsageGroup): number | null => {
+  const prompt = group.input_tokens + group.cache_read_tokens + group.cache_write_tokens + group.cache_write_1h_tokens;
+  return prompt === 0 ? null : Math.round((group.cache_read_tokens / prompt) * 10_000) / 10_000;
+};
+
+const percentOf = (share: number | null): string => (share === null ? '-' : (share * 100).toFixed(1));
 
 /** The movers for people. */
 export const formatMovers = (dimensions: readonly Dimension[], before: DayRange, movers: readonly Mover[]): string => {
@@ -138,11 +148,12 @@ const CSV_FIGURES = [
 /** A report as CSV: a line a group, no totals, so that a sum over a column is right. */
 export const formatReportCsv = ({ dimensions, groups }: NamedReport): string =>
   formatCsv([
-    [...dimensions, ...CSV_FIGURES, 'cost_usd', 'p50_ms', 'p95_ms'],
+    [...dimensions, ...CSV_FIGURES, 'cost_usd', 'cache_share', 'p50_ms', 'p95_ms'],
     ...groups.map((group) => [
       ...group.keys,
       ...CSV_FIGURES.map((name) => group[name]),
       formatUsd(group.cost_micro_usd),
+      cacheShareOf(group),
       group.p50Ms,
       group.p95Ms,
     ]),
@@ -160,6 +171,8 @@ export const reportJson = (report: NamedReport, movers?: readonly Mover[]): Reco
       ...namedKeys(report.dimensions, mover.keys),
       before_micro_usd: mover.beforeMicroUsd,
       now_micro_usd: mover.nowMicroUsd,
+      change_micro_usd: changeOf(mover),
+      change_share: mover.beforeMicroUsd === 0 ? null : changeOf(mover) / mover.beforeMicroUsd,
     })),
   }),
 });
@@ -167,6 +180,7 @@ export const reportJson = (report: NamedReport, movers?: readonly Mover[]): Reco
 const figuresJson = (group: UsageGroup): Record<string, unknown> => ({
   ...Object.fromEntries(CSV_FIGURES.map((name) => [name, group[name]])),
   cost_usd: formatUsd(group.cost_micro_usd),
+  cache_share: cacheShareOf(group),
   p50_ms: group.p50Ms,
   p95_ms: group.p95Ms,
 });

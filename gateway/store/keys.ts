@@ -129,16 +129,25 @@ export const revokeKey = async (db: Kysely<Schema>, id: string, now = Date.now()
     return { ...key, revokedMs: now };
   });
 
+/** How a key is rotated; times in milliseconds. */
+export interface RotateOptions {
+  readonly now?: number;
+  readonly overlapMs?: number;
+  readonly expiresMs?: number;
+}
+
 /**
  * Makes a key for the same caller and lets the old one work on for `overlapMs`. The new key expires when the old one
- * would have. Throws KeyError when the old one is unknown, revoked or expired.
+ * would have, unless `expiresMs` says otherwise. Throws KeyError when the old one is unknown, revoked or expired.
  */
 export const rotateKey = async (
   db: Kysely<Schema>,
   pepper: Uint8Array,
   id: string,
-  { now = Date.now(), overlapMs = 0 }: { readonly now?: number; readonly overlapMs?: number } = {},
+  { now = Date.now(), overlapMs = 0, expiresMs }: RotateOptions = {},
 ): Promise<NewKey> => {
+  if (expiresMs !== undefined && !(expiresMs > now))
+    throw new KeyError('invalid_key', 'a key must expire in the future');
   await claimPepper(db, pepper);
   return await db.transaction().execute(async (transaction) => {
     await bumpRevision(transaction);
@@ -147,7 +156,11 @@ export const rotateKey = async (
     if (old.expiresMs !== null && old.expiresMs <= now) {
       throw new KeyError('expired_key', `${id} has expired; create a new key instead`);
     }
-    const made = await insertKey(transaction, pepper, old, { now, expiresMs: old.expiresMs, rotatedFrom: id });
+    const made = await insertKey(transaction, pepper, old, {
+      now,
+      expiresMs: expiresMs ?? old.expiresMs,
+      rotatedFrom: id,
+    });
     const endMs = Math.min(old.expiresMs ?? Number.POSITIVE_INFINITY, now + overlapMs);
     await transaction.updateTable('keys').set({ expires_ms: endMs }).where('id', '=', id).execute();
     return made;

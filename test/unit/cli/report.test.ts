@@ -1,8 +1,7 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
-import type { Command } from 'commander';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { openAuditLog } from '../../../gateway/audit/log.ts';
 import { keysCommand } from '../../../gateway/cli/keys.ts';
 import { reportCommand } from '../../../gateway/cli/report.ts';
@@ -10,25 +9,7 @@ import { openDatabase } from '../../../gateway/store/database.ts';
 import { openKeyStore } from '../../../gateway/store/open-key-store.ts';
 import { openPepper } from '../../../gateway/store/pepper.ts';
 import { outcome } from '../../support/outcomes.ts';
-
-/** Runs a command as the program does; what it prints, whole. */
-const run = async (command: Command, ...args: string[]): Promise<string> => {
-  const printed: string[] = [];
-  const log = jest.spyOn(console, 'log').mockImplementation((line: unknown) => void printed.push(`${String(line)}\n`));
-  const write = jest.spyOn(process.stdout, 'write').mockImplementation((text) => printed.push(String(text)) > 0);
-  const quiet = (each: Command): void => {
-    each.exitOverride().configureOutput({ writeErr: () => undefined });
-    each.commands.forEach(quiet);
-  };
-  quiet(command);
-  try {
-    await command.parseAsync(args, { from: 'user' });
-  } finally {
-    log.mockRestore();
-    write.mockRestore();
-  }
-  return printed.join('');
-};
+import { runCommand as run } from '../../support/run-command.ts';
 
 describe('aegis report usage', () => {
   let home: string;
@@ -102,15 +83,15 @@ describe('aegis report usage', () => {
   test('the table has a row a group, dearest first, and totals', async () => {
     expect(await usage('--by', 'org,model')).toMatchInlineSnapshot(`
      "usage 2026-11-08 to 2026-11-14 (UTC days)
-     ┌───────┬──────────────┬──────────┬────────┬─────────┬────────┬────────┬────────┬─────────────┬────────┬───────────┬──────────┬────────┬────────┐
-     │ org   │ model        │ requests │ denied │ limited │ errors │  input │ cached │ cache write │ output │ reasoning │ cost USD │ p50 ms │ p95 ms │
-     ├───────┼──────────────┼──────────┼────────┼─────────┼────────┼────────┼────────┼─────────────┼────────┼───────────┼──────────┼────────┼────────┤
-     │ acme  │ gpt-5-mini   │        1 │      0 │       0 │      0 │ 45,000 │  9,000 │         520 │  2,100 │       700 │ 1.234567 │    358 │    429 │
-     │ acme  │ claude-haiku │        1 │      0 │       0 │      0 │     90 │      0 │           0 │     11 │         0 │ 0.000250 │    358 │    429 │
-     │ acme  │ (none)       │        2 │      1 │       1 │      0 │      0 │      0 │           0 │      0 │         0 │ 0.000000 │      - │      - │
-     │ other │ (none)       │        1 │      0 │       0 │      1 │      0 │      0 │           0 │      0 │         0 │ 0.000000 │      - │      - │
-     │ total │              │        5 │      1 │       1 │      1 │ 45,090 │  9,000 │         520 │  2,111 │       700 │ 1.234817 │    358 │    429 │
-     └───────┴──────────────┴──────────┴────────┴─────────┴────────┴────────┴────────┴─────────────┴────────┴───────────┴──────────┴────────┴────────┘
+     ┌───────┬──────────────┬──────────┬────────┬─────────┬────────┬────────┬────────┬─────────┬─────────────┬────────┬───────────┬──────────┬────────┬────────┐
+     │ org   │ model        │ requests │ denied │ limited │ errors │  input │ cached │ cache % │ cache write │ output │ reasoning │ cost USD │ p50 ms │ p95 ms │
+     ├───────┼──────────────┼──────────┼────────┼─────────┼────────┼────────┼────────┼─────────┼─────────────┼────────┼───────────┼──────────┼────────┼────────┤
+     │ acme  │ gpt-5-mini   │        1 │      0 │       0 │      0 │ 45,000 │  9,000 │    16.5 │         520 │  2,100 │       700 │ 1.234567 │    358 │    429 │
+     │ acme  │ claude-haiku │        1 │      0 │       0 │      0 │     90 │      0 │     0.0 │           0 │     11 │         0 │ 0.000250 │    358 │    429 │
+     │ acme  │ (none)       │        2 │      1 │       1 │      0 │      0 │      0 │       - │           0 │      0 │         0 │ 0.000000 │      - │      - │
+     │ other │ (none)       │        1 │      0 │       0 │      1 │      0 │      0 │       - │           0 │      0 │         0 │ 0.000000 │      - │      - │
+     │ total │              │        5 │      1 │       1 │      1 │ 45,090 │  9,000 │    16.5 │         520 │  2,111 │       700 │ 1.234817 │    358 │    429 │
+     └───────┴──────────────┴──────────┴────────┴─────────┴────────┴────────┴────────┴─────────┴─────────────┴────────┴───────────┴──────────┴────────┴────────┘
      tokens of 1 request are estimated: the provider told none
      "
     `);
@@ -132,11 +113,11 @@ describe('aegis report usage', () => {
 
   test('CSV has exact amounts, no totals and no formulas', async () => {
     expect(await usage('--by', 'team,tag:course', '--csv')).toMatchInlineSnapshot(`
-     "org,team,tag:course,requests,ok,denied,limited,rejected,aborted,errors,estimated,input_tokens,cache_read_tokens,cache_write_tokens,cache_write_1h_tokens,output_tokens,reasoning_tokens,cost_micro_usd,cost_usd,p50_ms,p95_ms
-     acme,math,CS101,1,1,0,0,0,0,0,0,45000,9000,500,20,2100,700,1234567,1.234567,358,429
-     acme,"'=HYPERLINK(""x"")",,1,1,0,0,0,0,0,1,90,0,0,0,11,0,250,0.000250,358,429
-     acme,math,,2,0,1,1,0,0,0,0,0,0,0,0,0,0,0,0.000000,,
-     other,,,1,0,0,0,0,0,1,0,0,0,0,0,0,0,0,0.000000,,
+     "org,team,tag:course,requests,ok,denied,limited,rejected,aborted,errors,estimated,input_tokens,cache_read_tokens,cache_write_tokens,cache_write_1h_tokens,output_tokens,reasoning_tokens,cost_micro_usd,cost_usd,cache_share,p50_ms,p95_ms
+     acme,math,CS101,1,1,0,0,0,0,0,0,45000,9000,500,20,2100,700,1234567,1.234567,0.1651,358,429
+     acme,"'=HYPERLINK(""x"")",,1,1,0,0,0,0,0,1,90,0,0,0,11,0,250,0.000250,0,358,429
+     acme,math,,2,0,1,1,0,0,0,0,0,0,0,0,0,0,0,0.000000,,,
+     other,,,1,0,0,0,0,0,1,0,0,0,0,0,0,0,0,0.000000,,,
      "
     `);
   });
@@ -163,7 +144,24 @@ describe('aegis report usage', () => {
       estimated: 1,
       input_tokens: 45_090,
     });
+    expect(report.groups[0].cache_share).toBeCloseTo(9_000 / 54_610, 4);
     expect(report.movers).toHaveLength(2);
+    expect(report.movers[0]).toMatchObject({
+      day: '2026-11-03',
+      change_micro_usd: -2_000_000,
+      change_share: -1,
+    });
+  });
+
+  test('a report of one organisation, by endpoint, of the last days', async () => {
+    const report = JSON.parse(await usage('--by', 'endpoint', '--org', 'other', '--json'));
+    expect(report.groups).toMatchObject([{ endpoint: 'chat.completions', requests: 1, errors: 1 }]);
+    const last = await run(reportCommand(), 'usage', '--home', home, '--last', '3d', '--until', '2026-11-14', '--json');
+    expect(JSON.parse(last)).toMatchObject({
+      since: '2026-11-12',
+      until: '2026-11-14',
+      total: { requests: 5 },
+    });
   });
 
   test('a rebuild from the log gives the same report', async () => {
@@ -178,7 +176,13 @@ describe('aegis report usage', () => {
   });
 
   test('wrong usage is a usage error', async () => {
-    for (const args of [['--by', 'colour'], ['--since', 'never'], ['--csv', '--json'], ['--unknown']]) {
+    for (const args of [
+      ['--by', 'colour'],
+      ['--since', 'never'],
+      ['--csv', '--json'],
+      ['--unknown'],
+      ['--last', '7d'],
+    ]) {
       await expect(usage(...args)).rejects.toMatchObject({
         name: 'CommanderError',
       });
@@ -276,6 +280,51 @@ describe('aegis keys', () => {
     });
     expect(await findSecret(old.secret)).toBeUndefined();
     expect((await findSecret(made.secret))?.id).toBe(made.id);
+  });
+
+  test('a rotated key may live longer when that is said, and the list tells of the rotation', async () => {
+    const old = JSON.parse(await keys('create', '--org', 'acme', '--expires', '2h', '--json'));
+    const made = JSON.parse(await keys('rotate', old.id, '--overlap', '24h', '--expires', '90d', '--json'));
+    expect(Date.parse(made.expires) - Date.now()).toBeGreaterThan(89 * 86_400_000);
+    const [first, second] = JSON.parse(await keys('list', '--json'));
+    expect(first).toMatchObject({
+      id: old.id,
+      rotated_to: made.id,
+      expires: old.expires,
+      state: 'active',
+    });
+    expect(second).toMatchObject({
+      id: made.id,
+      rotated_from: old.id,
+      rotated_to: null,
+      state: 'active',
+    });
+    expect(second.rotated).toBe(second.created);
+    expect(first.rotated).toBe(second.created);
+    expect(await keys('list')).toContain(`to ${made.id}`);
+    await expect(keys('rotate', made.id, '--expires', '0s')).rejects.toMatchObject({ name: 'CommanderError' });
+  });
+
+  test('the config names the store, whatever else it wants of the environment', async () => {
+    const file = join(home, 'aegis.yaml');
+    const upstreams = 'upstreams: [{name: openai, kind: openai, api_key: "$' + '{AEGIS_TEST_NO_SUCH_KEY}"}]';
+    await writeFile(file, ['home: data', upstreams, 'store: {url: "$' + '{AEGIS_TEST_NO_SUCH_URL:-}"}'].join('\n'));
+    const created = await run(keysCommand(), 'create', '--org', 'acme', '--config', file, '--json');
+    const listed = await run(keysCommand(), 'list', '--home', join(home, 'data'), '--json');
+    expect(JSON.parse(listed)).toMatchObject([{ id: JSON.parse(created).id }]);
+    await writeFile(file, `${upstreams}\nstore: {url: "mysql://x"}`);
+    await expect(run(keysCommand(), 'list', '--config', file)).rejects.toMatchObject({
+      findings: [expect.stringContaining(`${file}:2:14 store.url must match pattern`)],
+    });
+    await writeFile(file, `${upstreams}\nstore: {url: "postgres://a:s3cret@127.0.0.1:1/b"}`);
+    const away = run(keysCommand(), 'list', '--config', file);
+    await expect(away).rejects.toMatchObject({
+      name: 'CliError',
+      message: expect.stringContaining('cannot be reached'),
+    });
+    await expect(away).rejects.not.toMatchObject({
+      message: expect.stringContaining('s3cret'),
+    });
   });
 
   test('what people can mend is a sentence or a usage error', async () => {
