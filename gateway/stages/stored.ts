@@ -12,6 +12,7 @@ export const checkStored = ({ endpoint, body }: Call): void => {
     checkContainer(body);
     if (isSet(body.thread)) throw kept('thread', 'Send the whole conversation in messages.');
   }
+  if (endpoint === 'chat.completions') checkGemini(body);
   if (endpoint !== 'responses') return;
   for (const [name, hint] of STATE) if (isSet(body[name])) throw kept(name, hint);
   if (isSet(body.background) && body.background !== false) {
@@ -37,6 +38,13 @@ const STATE = [
   ['conversation', WHOLE],
   ['prompt', 'Send the text of the prompt in instructions or input.'],
 ] as const;
+
+/** A prompt that Gemini has cached. Source: Google's page on its OpenAI surface. */
+const checkGemini = ({ extra_body: extra }: Json): void => {
+  if (isObject(extra) && isObject(extra.google) && isSet(extra.google.cached_content)) {
+    throw kept('extra_body.google.cached_content', 'Send the content in messages.');
+  }
+};
 
 /** Anthropic's container is an id, or an object with one; without an id the container is new. */
 const checkContainer = ({ container }: Json): void => {

@@ -16,6 +16,13 @@ const shell = (environment: object): object => ({ tools: [{ type: 'shell', envir
 const item = (one: object): object => ({ input: [{ role: 'user', content: 'x' }, one] });
 
 describe('what is stored at the provider', () => {
+  test('is not reached by what Gemini has cached', () => {
+    const check = (google: object) => () =>
+      checkPriced(callOf('chat.completions', { model: 'm', messages: [], extra_body: { google } }));
+    expect(check({ cached_content: 'cachedContents/1' })).toThrow(refused('extra_body.google.cached_content'));
+    expect(check({ thinking_config: { include_thoughts: true } })).not.toThrow();
+  });
+
   test.each([{ type: 'continue', previous_message_id: 'msg_1' }, { type: 'create' }, 'thread_1'])(
     'is not reached by the thread %j of a message',
     (thread) => expect(() => checkMessages({ thread })).toThrow(refused('thread')),
