@@ -6,11 +6,11 @@ import { parseConfig, type Settings } from '../config.ts';
 import { readBundle } from '../policy/bundle.ts';
 import { CHECKOUT } from '../policy/compiler.ts';
 import { createBootstrap, type NewToken } from '../store/bootstrap.ts';
-import { type Database, openDatabase } from '../store/database.ts';
 import { listKeys } from '../store/keys.ts';
 import { openPepper } from '../store/pepper.ts';
 import { CliError, forPeople } from './cli-error.ts';
 import { initialConfig } from './init-config.ts';
+import { openStore } from './open-store.ts';
 
 interface InitFlags {
   config: string;
@@ -42,7 +42,7 @@ const init = async (flags: InitFlags): Promise<void> => {
   const settings = settingsOf(text, file);
   const { home } = settings;
   writeFileSync(file, text, { flag: flags.force ? 'w' : 'wx' });
-  const made = await firstToken(home, flags);
+  const made = await firstToken(settings, flags);
   const warnings = made ? await unknownTo(flags) : [];
   if (flags.json) {
     const expires = made ? new Date(made.expiresMs).toISOString() : null;
@@ -57,8 +57,11 @@ const init = async (flags: InitFlags): Promise<void> => {
 const settingsOf = (text: string, file: string): Settings => parseConfig(text, file, process.env);
 
 /** Makes the token; undefined where the store has keys already and nobody insists. */
-const firstToken = async (home: string, { org, user, role, force }: InitFlags): Promise<NewToken | undefined> => {
-  const database: Database = await openDatabase(home);
+const firstToken = async (
+  { home, store }: Settings,
+  { org, user, role, force }: InitFlags,
+): Promise<NewToken | undefined> => {
+  const database = await openStore({ home, url: store.url });
   try {
     if (!force && (await listKeys(database.db)).length > 0) return undefined;
     const grant = { org, team: '', user, roles: [role], groups: [], workflows: [] };
