@@ -18,11 +18,12 @@ export interface Listening {
 /** Hears of a request that never reached the handler, and gives the id it is told under. */
 export type OnRefused = (remoteAddress: string, status: number, code: string) => string;
 
-/** Listens for HTTP. Throws an error that names the address when it is taken. */
+/** Listens for HTTP; with `reusePort` beside other processes that do. Throws an error that names the address when it is taken. */
 export const listen = async (
   handler: RequestListener,
   address: Address,
   onRefused: OnRefused = () => newIds().requestId,
+  reusePort = false,
 ): Promise<Listening> => {
   const server = createServer(
     {
@@ -52,7 +53,7 @@ export const listen = async (
   });
   // Without a handler Node would close the connection without a word.
   server.on('connect', (_req: IncomingMessage, socket: Socket) => refuse({}, socket));
-  server.listen(address.port, address.host);
+  server.listen({ port: address.port, host: address.host, reusePort });
   await once(server, 'listening');
   const { address: host, port, family } = server.address() as AddressInfo;
   return { server, url: `http://${family === 'IPv6' ? `[${host}]` : host}:${port}` };

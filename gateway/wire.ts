@@ -99,8 +99,8 @@ const open = async (
   closeAll: () => Promise<void>,
 ): Promise<Running> => {
   const log = pino({ level: settings.logLevel, base: null }, pino.destination({ dest: 2, sync: false }));
-  const { home } = settings;
-  mkdirSync(home, { recursive: true, mode: 0o700 });
+  const { home, logHome } = settings;
+  for (const folder of [home, logHome]) mkdirSync(folder, { recursive: true, mode: 0o700 });
 
   const publicKeys = await readPublicKeys(settings.bundles.publicKeys);
   // Its private half is in the repository: anybody could sign a policy for a gateway that trusts it.
@@ -125,7 +125,7 @@ const open = async (
   closers.push(() => telemetry.close());
 
   const recovered = await openAuditLog({
-    home,
+    home: logHome,
     checkpointMs: settings.checkpointMs,
     onWarning: (message, cause) => log.warn({ cause: String(cause) }, message),
   });
@@ -151,7 +151,8 @@ const open = async (
   closers.push(() => tokens.close());
   const ledger = await openLedgerFollower({
     home,
-    segments: auditLayout(home).chain,
+    logHome,
+    segments: auditLayout(logHome).chain,
     worker: new URL('./ledger-worker.ts', import.meta.url),
     onError: onStoreError,
   });
@@ -166,7 +167,7 @@ const open = async (
   const policies = await openPolicySource({
     folder: settings.bundles.source,
     publicKeys,
-    home,
+    home: logHome,
     pollS: settings.bundles.pollMs / 1000,
     onEvent: ({ event, detail }) => {
       record(event, detail, event === 'bundle_activated' ? 'info' : 'warn');
@@ -243,12 +244,13 @@ const open = async (
     settings.adminListen,
   );
   closers.push(() => drain(control.server, NOTHING, 0));
-  const data = await listen(app.callback(), settings.listen, (address, status, code) => {
+  const onRefused = (address: string, status: number, code: string): string => {
     const x = new Exchange(newIds(), address);
     const ending = { outcome: 'rejected', status, error: code, usage: null, cost: FREE } as const;
     conclude(gateway, x, ending).catch((error: unknown) => log.error({ cause: String(error) }, 'the audit failed'));
     return x.ids.requestId;
-  });
+  };
+  const data = await listen(app.callback(), settings.listen, onRefused, settings.reusePort);
   closers.push(() => drain(data.server, exchanges, graceMs));
   record('start', { url: data.url, pid: process.pid });
 

@@ -1,8 +1,10 @@
 import { existsSync } from 'node:fs';
-import { Command } from 'commander';
-import { readConfig, type Settings } from '../config.ts';
+import { Command, InvalidArgumentError } from 'commander';
+import { ConfigError, readConfig, type Settings } from '../config.ts';
 import { DEMO_CALLER, DEMO_DENIED_MODEL, demoConfig, demoKey } from '../demo.ts';
+import { logHomeOf } from '../log-homes.ts';
 import { openGateway, type Running } from '../wire.ts';
+import { openWorkers, type WorkerReady } from './workers.ts';
 
 const DEFAULT_CONFIG = 'aegis.yaml';
 
@@ -11,8 +13,16 @@ export const serveCommand = (): Command =>
   new Command('serve')
     .description('start the gateway')
     .option('--config <file>', `the config; without one ./${DEFAULT_CONFIG}, else the demo with the sandbox provider`)
-    .action(async (options: { config?: string }) => {
+    .option(
+      '--workers <n>',
+      'processes that serve from the one address; more than one needs redis.url',
+      parseWorkers,
+      1,
+    )
+    .action(async (options: { config?: string; workers: number }) => {
       const file = options.config ?? (existsSync(DEFAULT_CONFIG) ? DEFAULT_CONFIG : undefined);
+      if (process.env.AEGIS_WORKER !== undefined) return serveAsWorker(file, Number(process.env.AEGIS_WORKER));
+      if (options.workers > 1) return superviseWorkers(file, options.workers);
       if (file) {
         const running = await openGateway(readConfig(file, process.env));
         const stopped = untilStopped(running);
@@ -31,12 +41,62 @@ export const serveCommand = (): Command =>
       return stopped;
     });
 
+const MOST_WORKERS = 64;
+
+const parseWorkers = (value: string): number => {
+  const count = Number(value);
+  if (Number.isInteger(count) && count >= 1 && count <= MOST_WORKERS) return count;
+  throw new InvalidArgumentError(`a number from 1 to ${MOST_WORKERS}.`);
+};
+
+const settingsOf = (file: string | undefined): Settings =>
+  file === undefined ? demoConfig(process.env).settings : readConfig(file, process.env);
+
+/** The process that starts the workers: it serves the control plane alone. */
+const superviseWorkers = async (file: string | undefined, count: number): Promise<void> => {
+  const settings = settingsOf(file);
+  // Each would count limits and budgets for itself: the caps would be as many times as high.
+  if (settings.redis.url === '') throw new ConfigError(['--workers needs redis.url: limits are counted in one place']);
+  const workers = await openWorkers(settings, file === undefined ? [] : ['--config', file], count);
+  const stopped = untilStopped({
+    async close() {
+      if (!(await workers.close())) process.exitCode = 1;
+    },
+  });
+  print(`Aegis listens on ${workers.url} (control plane ${workers.adminUrl}), ${count} workers\n`);
+  return stopped;
+};
+
+/** One of several processes. It ends with the supervisor, and at its word; Ctrl-C is the supervisor's to hear. */
+const serveAsWorker = async (file: string | undefined, worker: number): Promise<void> => {
+  const settings = settingsOf(file);
+  const running = await openGateway({ ...settings, logHome: logHomeOf(settings.home, worker), reusePort: true });
+  process.on('SIGINT', () => {});
+  process.send?.({ url: running.url, adminUrl: running.adminUrl } satisfies WorkerReady);
+  return new Promise((resolve) => {
+    let isStopping = false;
+    const stop = (): void => {
+      if (isStopping) return;
+      isStopping = true;
+      running.close().then(
+        () => {
+          process.disconnect?.();
+          resolve();
+        },
+        () => process.exit(1),
+      );
+    };
+    process.once('SIGTERM', stop);
+    process.once('disconnect', stop);
+  });
+};
+
 const print = (text: string): void => {
   process.stdout.write(text);
 };
 
 /** Stops once on the first signal, in order; at once on the second. */
-const untilStopped = (running: Running): Promise<void> =>
+const untilStopped = (running: Pick<Running, 'close'>): Promise<void> =>
   new Promise((resolve) => {
     const stop = (): void => {
       process.once('SIGTERM', () => process.exit(1));
