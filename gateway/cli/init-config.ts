@@ -57,6 +57,15 @@ audit: { checkpoint_s: 60 }
 # Largest request body and unstreamed answer, in bytes.
 # limits: { body_bytes: 8388608, response_bytes: 67108864 }
 
+# Tokens of your own OIDC issuers beside API keys (docs/operations.md, Identity):
+# identity:
+#   jwt:
+#     - issuer: https://login.example.org
+#       jwks_uri: https://login.example.org/keys
+#       audience: aegis
+#       claims: { org: { value: demo-university }, team: department, user: preferred_username, roles: roles }
+#       allow_roles: [student, teacher]
+
 # debug, info, warn, error or silent. Lines never hold content or keys.
 log_level: info
 `;

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
+import { ADMIN_ROUTES } from '../../gateway/admin/admin-routes.ts';
 import { ERRORS } from '../../gateway/errors.ts';
 import { ROUTES } from '../../gateway/stages/routes.ts';
 import input from '../../schemas/input.json' with { type: 'json' };
@@ -34,6 +35,15 @@ describe('documents agree with the code', () => {
     expect(paths.sort()).toEqual(ROUTES.map(({ method, path }) => `${method} ${path}`).sort());
   });
 
+  test('docs/operations.md has a row for each route of the control plane, and no other', () => {
+    const documented = rows('docs/operations.md').flatMap(([route, operation]) => {
+      const [, path] = /^`((?:GET|POST|DELETE) \/admin\/[^`]+)`$/.exec(route ?? '') ?? [];
+      return path === undefined ? [] : [[path, operation?.replaceAll('`', '')]];
+    });
+    const known = ADMIN_ROUTES.map(({ method, path, endpoint }) => [`${method} ${path}`, endpoint ?? '–']);
+    expect(documented.sort()).toEqual(known.sort());
+  });
+
   test('each property of each schema has a description: the security team reads them', () => {
     const missing: string[] = [];
     const walk = (node: unknown, path: string): void => {
@@ -49,7 +59,19 @@ describe('documents agree with the code', () => {
       }
       for (const [key, child] of Object.entries(node)) walk(child, `${path}.${key}`);
     };
-    for (const name of ['input', 'decision', 'config', 'manifest', 'rollout', 'audit', 'policy-data', 'scenario']) {
+    for (const name of [
+      'input',
+      'decision',
+      'config',
+      'manifest',
+      'rollout',
+      'audit',
+      'policy-data',
+      'scenario',
+      'admin-create-key',
+      'admin-rotate-key',
+      'admin-decision',
+    ]) {
       walk(JSON.parse(readFileSync(`schemas/${name}.json`, 'utf8')), name);
     }
     expect(missing).toEqual([]);
