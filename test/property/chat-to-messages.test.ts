@@ -168,7 +168,9 @@ const mutation: fc.Arbitrary<Mutation> = fc.record({
 });
 
 /** Changes one place of a value, found by walking as far as the path goes. */
-const mutate = (root: Json, { path, how, value, key }: Mutation): void => {
+const mutate = (root: Json, { path, how, value: shared, key }: Mutation): void => {
+  // A copy: a later change may find its way into it.
+  const value = structuredClone(shared);
   let holder: Json | unknown[] = root;
   let at: string | number = '';
   for (const step of path) {
