@@ -100,7 +100,7 @@ export const openRedisLink = (options: LinkOptions): RedisLink => {
     const oldest = pending.values().next().value;
     if (oldest === undefined) return options.silenceMs;
     const quiet = Math.max(oldest.sentAt, heardAt) + options.silenceMs - now;
-    return Math.min(quiet, oldest.sentAt + LONGEST_MS - now);
+    return Math.min(quiet, oldest.sentAt + Math.max(LONGEST_MS, options.silenceMs) - now);
   };
 
   const watch = (): void => {
