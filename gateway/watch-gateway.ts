@@ -31,6 +31,10 @@ export const watchGateway = (telemetry: Telemetry, gw: Gateway, readings: Gatewa
     { value: flag(keysAgeMs() > readings.keysStaleMs), labels: { part: 'keys' } },
     { value: flag(readings.isLimiterDegraded()), labels: { part: 'limiter' } },
   ]);
+  const limiter = () => gw.limiter.state?.();
+  telemetry.watch('aegis.limiter.replicas', () => values(limiter()?.replicas));
+  telemetry.watch('aegis.limiter.settlements.waiting', () => values(limiter()?.waiting));
+  telemetry.watch('aegis.limiter.settlements.dropped', () => values(limiter()?.dropped));
   telemetry.watch('aegis.bundle.info', () => {
     const ref = gw.policies.current?.ref;
     return ref ? [{ value: 1, labels: { revision: ref.revision, digest: ref.digest } }] : [];
@@ -74,5 +78,7 @@ const watchUpstreams = (telemetry: Telemetry, upstreams: Gateway['upstreams']): 
     statuses().map(({ name, fresh_retries: value }) => ({ value, labels: { upstream: name } })),
   );
 };
+
+const values = (value: number | undefined): { value: number }[] => (value === undefined ? [] : [{ value }]);
 
 const flag = (is: boolean): 0 | 1 => (is ? 1 : 0);

@@ -28,15 +28,21 @@ export const createAdminApi =
     try {
       const { status, body } = await serve(gw, parts, req, x);
       await recordAdmin(gw, x, { status, error: null });
+      count(gw, x, status);
       send(res, x, status, body);
     } catch (thrown) {
       const error = await recorded(gw, x, toGatewayError(gw, x, thrown));
+      count(gw, x, error.status);
+      gw.telemetry.count('aegis.errors', { code: error.code });
       send(res, x, error.status, errorBody(error, x), error.detail.allow);
     }
   };
 
 /** A caller that left is nobody's error. */
 const ignore = (): void => {};
+
+const count = ({ telemetry }: Gateway, { route }: AdminExchange, status: number): void =>
+  telemetry.count('aegis.admin.requests', { endpoint: route?.endpoint ?? null, status });
 
 /** The answer of a request. Throws GatewayError; how far it came is in `x`. */
 const serve = async (gw: Gateway, parts: AdminParts, req: IncomingMessage, x: AdminExchange): Promise<Answer> => {

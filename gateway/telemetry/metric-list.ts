@@ -118,6 +118,24 @@ export const METRICS = {
     labels: ['kind', 'scope'],
     description: 'Requests over a limit: requests, tokens, concurrent or spend, and whose limit it was.',
   },
+  'aegis.limiter.replicas': {
+    kind: 'gauge',
+    unit: '{process}',
+    labels: [],
+    description: 'Gateways that share the limits, itself among them; without Redis there is none.',
+  },
+  'aegis.limiter.settlements.waiting': {
+    kind: 'gauge',
+    unit: '{request}',
+    labels: [],
+    description: 'Requests whose use Redis has not confirmed yet.',
+  },
+  'aegis.limiter.settlements.dropped': {
+    kind: 'watched_counter',
+    unit: '{request}',
+    labels: [],
+    description: 'Requests whose use Redis never heard: what they had reserved is booked in full.',
+  },
   'aegis.upstream.attempts': {
     kind: 'counter',
     unit: '{attempt}',

@@ -145,23 +145,44 @@ describe('GET /metrics', () => {
     expect(sum('aegis_upstream_attempts_total', { upstream: 'openai', error: 'status_500' })).toBeGreaterThan(0);
   });
 
+  test('counts requests of the admin API, refused ones by their code', async () => {
+    const admin = `${gateway.running.adminUrl}/admin/v1/upstreams`;
+    const grant = { org: 'demo-university', team: '', user: 'ada', roles: ['admin'], groups: [], workflows: [] };
+    const key = await gateway.keyFor(grant);
+    const sum = await grown(async () => {
+      expect(await read(fetch(admin, { headers: { authorization: `Bearer ${key}` } }))).toBe(200);
+      expect(await read(fetch(admin))).toBe(401);
+      expect(await read(fetch(`${admin}/canary`))).toBe(404);
+    });
+    expect(sum('aegis_admin_requests_total', { endpoint: 'admin.upstreams', status: '200' })).toBe(1);
+    expect(sum('aegis_admin_requests_total', { endpoint: 'admin.upstreams', status: '401' })).toBe(1);
+    expect(sum('aegis_admin_requests_total')).toBe(3);
+    expect(sum('aegis_errors_total', { code: 'missing_credential' })).toBe(1);
+    expect(sum('aegis_requests_total')).toBe(0);
+  });
+
   test('counts what never became a request', async () => {
-    const sum = await grown(
-      () =>
-        new Promise((resolve) => {
-          const { port } = new URL(gateway.url);
-          const socket = connect(Number(port), '127.0.0.1', () => socket.write('HELLO\r\n\r\n'));
-          socket.resume().on('close', () => resolve());
-        }),
-    );
+    const errors = async (): Promise<number> =>
+      sumOf(await scrape(), 'aegis_errors_total', { code: 'invalid_request_target' });
+    const before = await errors();
+    const sum = await grown(async () => {
+      await new Promise<void>((resolve) => {
+        const { port } = new URL(gateway.url);
+        const socket = connect(Number(port), '127.0.0.1', () => socket.write('HELLO\r\n\r\n'));
+        socket.resume().on('close', () => resolve());
+      });
+      // Nobody waits for its record.
+      await until(async () => ((await errors()) > before ? true : undefined));
+    });
     expect(sum('aegis_errors_total', { code: 'invalid_request_target' })).toBe(1);
     expect(sum('http_server_request_duration_seconds_count', { http_request_method: '_OTHER' })).toBe(1);
   });
 
   test('has each metric that is read from the state of the gateway', async () => {
     const families = await scrape();
-    const read = (Object.keys(METRICS) as MetricName[]).filter((name) =>
-      ['gauge', 'watched_counter'].includes(METRICS[name].kind),
+    // The limiter of a single gateway shares nothing.
+    const read = (Object.keys(METRICS) as MetricName[]).filter(
+      (name) => ['gauge', 'watched_counter'].includes(METRICS[name].kind) && !name.startsWith('aegis.limiter.'),
     );
     for (const name of read) expect([...families.keys()]).toContain(prometheusName(name));
     expect(sumOf(families, 'aegis_ready')).toBe(1);
