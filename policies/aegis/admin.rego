@@ -55,7 +55,9 @@ admin_org := input.caller.org if {
 target_granted if input.target == null
 
 target_granted if {
+	is_string(input.target.org)
 	is_array(input.target.roles)
+	is_array(input.target.workflows)
 	organization_reached
 	count(roles_beyond) == 0
 	count(workflows_beyond) == 0

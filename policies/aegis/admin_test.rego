@@ -185,6 +185,12 @@ test_without_a_fact_of_the_key_the_answer_is_no if {
 		decision := aegis.admin with input as json.remove(whole, [$"target/{field}"])
 		[field, decision.allow] == [field, false]
 	}
+	platform := object.union(whole, {"request": {"endpoint": "admin.keys.revoke"}, "caller": {"roles": ["platform-admin"]}})
+	aegis.admin.allow with input as platform
+	every field in ["org", "roles", "workflows"] {
+		decision := aegis.admin with input as json.remove(platform, [$"target/{field}"])
+		[field, decision.allow] == [field, false]
+	}
 }
 
 test_texts_fit_the_schema if {

@@ -7,7 +7,7 @@ import { CHECKOUT, type Compiler, requireCompiler } from '../../gateway/policy/c
 import { createEvaluator } from '../../gateway/policy/evaluator.ts';
 import { requireOpa, runOpa } from '../../gateway/policy/opa.ts';
 import { warmupInputs } from '../../gateway/policy/warmup.ts';
-import { demoInputs } from '../support/demo-inputs.ts';
+import { adminInputs, demoInputs } from '../support/demo-inputs.ts';
 import { testKey, withFolder, writeFiles } from '../support/policy-fixture.ts';
 
 const POLICIES = join(CHECKOUT, 'policies');
@@ -30,7 +30,7 @@ describe('the default policies', () => {
   test('decide in Node as in the interpreter, for every input', async () => {
     const bundle = await readBundle(await readFile(join(CHECKOUT, 'bundles', 'default.tar.gz')));
     const evaluator = await createEvaluator(bundle.wasm, bundle.data);
-    const inputs = [...Object.values(demoInputs()), ...warmupInputs(bundle.data)];
+    const inputs = [...Object.values(demoInputs()), ...Object.values(adminInputs()), ...warmupInputs(bundle.data)];
     await withFolder(async (folder) => {
       await mkdir(join(folder, 'inputs'));
       const files = Object.fromEntries(

@@ -7,7 +7,7 @@ import { createPolicy } from '../../gateway/policy/engine.ts';
 import type { Policy } from '../../gateway/policy/policy.ts';
 import { isDecision } from '../../gateway/policy/shapes.ts';
 import type { Decision, Input } from '../../gateway/types.gen.ts';
-import { demoInputs } from '../support/demo-inputs.ts';
+import { adminInputs, demoInputs } from '../support/demo-inputs.ts';
 
 let policy: Policy;
 beforeAll(async () => {
@@ -73,26 +73,44 @@ const excess = (some: Decision, whole: Decision): string[] => {
     ['redact', within(whole.redact, some.redact)],
     ['limits', within(whole.rate.limits, some.rate.limits)],
     ['budgets', within(whole.budgets, some.budgets)],
+    ['acting_for', some.acting_for === whole.acting_for],
     ['audit', JSON.stringify(some.audit) === JSON.stringify(whole.audit)],
   ];
   return grants.filter(([, ok]) => !ok).map(([part]) => part);
 };
 
 describe('the default policies on the control plane', () => {
-  const base = demoInputs()['the list of models'] as Input;
-  const asking: Input = {
-    ...base,
-    request: { ...base.request, endpoint: 'admin.upstreams' },
-    caller: { ...base.caller, roles: ['admin'] },
+  const inputs = adminInputs();
+  /** Without one of these the answer is no. */
+  const CALLER = ['request', 'request.endpoint', 'caller', 'caller.id', 'caller.org', 'caller.roles', 'target'];
+  const TARGET = ['target.org', 'target.roles', 'target.workflows', 'caller.workflows'];
+  const NEEDED: Record<string, readonly string[]> = {
+    'an administrator who reads the upstreams': CALLER,
+    'an administrator who makes a key': [...CALLER, ...TARGET, 'target.team'],
+    'an administrator who rotates a key': [...CALLER, ...TARGET],
+    'an administrator of the platform who ends another organisation’s key': [...CALLER, ...TARGET],
   };
 
-  test('let an administrator read, and nobody of whom less is known', () => {
-    expect(policy.admin(asking)).toEqual({ allow: true, deny: [] });
-    const needed = ['request', 'request.endpoint', 'caller', 'caller.id', 'caller.org', 'caller.roles'];
+  test('allow and deny these inputs as their names say', () => {
+    const allowed = Object.keys(inputs).filter((name) => policy.admin(inputs[name] as Input).allow);
+    expect(allowed).toEqual(Object.keys(NEEDED));
+  });
+
+  test.each(Object.keys(NEEDED))('allow nobody of whom less is known: %s', (name) => {
+    const asking = inputs[name] as Input;
     const refused = fieldsOf(asking)
       .filter((path) => !policy.admin(without(asking, path)).allow)
       .map((path) => path.join('.'));
-    expect(refused.sort()).toEqual(needed.sort());
+    expect(refused.sort()).toEqual([...(NEEDED[name] ?? [])].sort());
+  });
+
+  test.each(Object.keys(inputs))('grant no more with any field missing: %s', (name) => {
+    const asking = inputs[name] as Input;
+    const whole = policy.admin(asking);
+    for (const path of fieldsOf(asking)) {
+      const some = policy.admin(without(asking, path));
+      if (some.allow) expect([path.join('.'), whole.allow, some.org]).toEqual([path.join('.'), true, whole.org]);
+    }
   });
 
   test.each(Object.keys(demoInputs()))('refuse what is asked of the data plane: %s', (name) => {
@@ -111,6 +129,7 @@ describe('the default policies', () => {
       'vectors of no named model',
       'an unknown organisation',
       'an unknown workflow',
+      'a student who would act for another',
     ]);
   });
 

@@ -49,7 +49,12 @@ const anyInput: fc.Arbitrary<Input> = fc
     org: mostly('demo-university', 'demo-college', 'nowhere', ''),
     team: mostly('cs101', 'nlp-lab', 'hist110', 'lms', 'year-12', 'nobody', ''),
     user: fc.constantFrom('sam', ''),
-    roles: fc.subarray(['student', 'teacher', 'researcher', 'service', 'admin', 'emperor']),
+    endUser: mostly(
+      { name: '', source: 'none' as const },
+      { name: 'zoe', source: 'body' as const },
+      { name: 'zoe', source: 'header' as const },
+    ),
+    roles: fc.subarray(['student', 'teacher', 'researcher', 'service', 'admin', 'platform-admin', 'emperor']),
     limited: fc.oneof(fc.constant<string[]>([]), fc.subarray(['quiz', 'tutoring', 'research'], { maxLength: 2 })),
     workflow: mostly('', 'tutoring', 'quiz', 'grading', 'research', 'essay-feedback', 'mining'),
     tags: mostly<Record<string, string>>({}, { institution: 'MIT', course: 'CS101' }, { institution: 'X' }),
@@ -94,6 +99,7 @@ const anyInput: fc.Arbitrary<Input> = fc
         time: draw.time,
         max_output_tokens: draw.wish,
         tools: draw.tools,
+        end_user: draw.endUser,
       },
       caller: { org: draw.org, team: draw.team, user: draw.user, roles: draw.roles, workflows: draw.limited },
       purpose: { workflow: draw.workflow },
@@ -145,6 +151,9 @@ describe('any valid input', () => {
             else expect(model).not.toMatch(/embed/);
           }
         }
+        const acts = decision.allow && input.request.end_user.name !== '' && input.caller.roles.includes('service');
+        expect(decision.acting_for).toBe(acts ? 'zoe' : null);
+        if (decision.allow && input.request.end_user.source === 'header') expect(acts).toBe(true);
         if (!decision.allow) expect(decision.route.candidates).toEqual([]);
         const away = decision.route.candidates.some(({ upstream }) => input.upstreams[upstream]?.third_party);
         const tokenized = decision.redact.filter(({ action }) => action === 'tokenize');

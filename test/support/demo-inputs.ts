@@ -12,6 +12,8 @@ const UPSTREAMS: Input['upstreams'] = {
 const student = { id: 'key_s', org: 'demo-university', team: 'cs101', user: 'ada', roles: ['student'] };
 const researcher = { id: 'key_r', org: 'demo-university', team: 'nlp-lab', user: 'grace', roles: ['researcher'] };
 
+const service = { id: 'key_l', org: 'demo-university', team: 'lms', user: '', roles: ['service'] };
+
 const made = (change: Parameters<typeof input>[0], rest: Partial<Omit<Input, 'request' | 'caller'>> = {}): Input => {
   const base = input(change);
   const purpose = {
@@ -112,6 +114,18 @@ export const demoInputs = (): Record<string, Input> => ({
       claims: { plan: 'basic' },
     },
   }),
+  'a service that acts for a user': made({
+    caller: service,
+    request: { end_user: { name: 'zoe', source: 'header' } },
+  }),
+  'a service whose body names a user': made({
+    caller: service,
+    request: { endpoint: 'messages', dialect: 'anthropic', end_user: { name: 'zoe', source: 'body' } },
+  }),
+  'a student whose body names a user': made({
+    caller: student,
+    request: { end_user: { name: 'zoe', source: 'body' } },
+  }),
   'a student who asks for the frontier': made({ caller: student, request: { model: 'gpt-6-astra' } }),
   'a student who asks for vectors': made({
     caller: student,
@@ -126,5 +140,48 @@ export const demoInputs = (): Record<string, Input> => ({
     { caller: student },
     { purpose: { workflow: 'gambling', use_case: '', session: '', tags: {} } },
   ),
+  'a student who would act for another': made({
+    caller: student,
+    request: { end_user: { name: 'zoe', source: 'header' } },
+  }),
   'an API key in the text': made({ caller: student }, { content: content({ secrets: { openai: 1 } }) }),
+});
+
+const KEY: NonNullable<Input['target']> = {
+  org: 'demo-university',
+  team: 'cs101',
+  user: 'sam',
+  roles: ['student'],
+  groups: [],
+  workflows: ['quiz'],
+};
+
+const administration = (
+  endpoint: Input['request']['endpoint'],
+  roles: string[],
+  target: Input['target'] = null,
+): Input => ({
+  ...made({ caller: { ...student, user: 'root', roles }, request: { endpoint, model: '' } }),
+  target,
+});
+
+/** Valid inputs of the control plane, by what they are; the first four are allowed. */
+export const adminInputs = (): Record<string, Input> => ({
+  'an administrator who reads the upstreams': administration('admin.upstreams', ['admin']),
+  'an administrator who makes a key': administration('admin.keys.create', ['admin'], KEY),
+  'an administrator who rotates a key': administration('admin.keys.rotate', ['admin'], KEY),
+  'an administrator of the platform who ends another organisation’s key': administration(
+    'admin.keys.revoke',
+    ['platform-admin'],
+    { ...KEY, org: 'demo-college', team: 'year-12' },
+  ),
+  'an administrator who makes one above itself': administration('admin.keys.create', ['admin'], {
+    ...KEY,
+    roles: ['student', 'platform-admin', 'emperor'],
+  }),
+  'an administrator who makes one of another organisation': administration('admin.keys.create', ['admin'], {
+    ...KEY,
+    org: 'demo-college',
+  }),
+  'a student who makes a key': administration('admin.keys.create', ['student'], KEY),
 });
