@@ -60,7 +60,8 @@ const send = async (
 ): Promise<readonly Record<string, unknown>[]> => {
   const objects = rows.map((values) => {
     const object: Record<string, Value> = {};
-    for (const [i, column] of columns.entries()) object[column] = values[i]!;
+    // What is not in the JSON is null.
+    for (let i = 0; i < columns.length; i++) if (values[i] !== null) object[columns[i]!] = values[i]!;
     return object;
   });
   const { rows: found } = await db.executeQuery(CompiledQuery.raw(statement, [JSON.stringify(objects)]));

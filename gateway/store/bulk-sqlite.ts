@@ -30,10 +30,13 @@ export const createSqliteBulkWriter = (prepare: (sql: string) => Sqlite.Statemen
 const insertInto = ({ table, columns }: BulkTarget): string =>
   `insert into ${quoted(table)} (${columns.map(quoted).join(', ')}) values (${columns.map(() => '?').join(', ')})`;
 
-/** The clause that adds to the row that is there; the same in SQLite and Postgres. */
+/** The clause that adds to the row that is there, null being 0; the same in SQLite and Postgres. */
 export const addition = ({ table, columns, key }: BulkTarget): string => {
   const sums = columns.filter((column) => !key.includes(column)).map(quoted);
-  const set = sums.map((column) => `${column} = ${quoted(table)}.${column} + excluded.${column}`);
+  const set = sums.map((column) => {
+    const [old, added] = [`${quoted(table)}.${column}`, `excluded.${column}`];
+    return `${column} = coalesce(${old} + ${added}, ${old}, ${added})`;
+  });
   return `(${key.map(quoted).join(', ')}) do update set ${set.join(', ')}`;
 };
 

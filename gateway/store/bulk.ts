@@ -23,7 +23,8 @@ export interface BulkWriter {
     rows: readonly Row[],
     valuesOf: (row: Row) => readonly Value[],
   ): Promise<Row[]>;
-  /** Inserts rows; where one with the key is there, every other column is added to it. No two rows may have one key. */
+  /** Inserts rows; where one with the key is there, every other column is added to it (null is 0). No two rows may have one
+   * key. */
   addUp<Row>(
     db: Transaction<Schema>,
     target: BulkTarget,

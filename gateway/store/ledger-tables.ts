@@ -84,8 +84,9 @@ const createRollup = async (
   const key = ['period', ...dimensions];
   let table = db.schema.createTable(name) as AnyTable;
   for (const column of key) table = table.addColumn(column, 'text', (built) => built.notNull()) as AnyTable;
+  // Null stands for 0, of which there are many: it takes no room.
   for (const column of [...COUNT_COLUMNS, ...AMOUNT_COLUMNS, ...LATENCY_COLUMNS]) {
-    table = table.addColumn(column, 'bigint', (built) => built.notNull()) as AnyTable;
+    table = table.addColumn(column, 'bigint') as AnyTable;
   }
   table = table.addPrimaryKeyConstraint(`${name}_pk`, key as never) as AnyTable;
   // The rows lie in the order of their key, which is stored once.

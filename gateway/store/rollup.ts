@@ -74,7 +74,11 @@ export const addToRollups = async (
     groups.set(rollup, { columns: keysOf(rollup), groups: regroup(source, rollup, from) });
   }
   for (const [rollup, { groups: added }] of groups) {
-    await writer.addUp(db, TARGETS.get(rollup)!, added, ({ keys, sums }): Value[] => [...keys, ...sums]);
+    await writer.addUp(db, TARGETS.get(rollup)!, added, ({ keys, sums }): Value[] => {
+      const values: Value[] = [...keys];
+      for (const sum of sums) values.push(sum === 0 ? null : sum);
+      return values;
+    });
   }
 };
 

@@ -127,7 +127,7 @@ interface CountColumns {
   estimated: number;
 }
 
-/** Sums of usage by some dimensions. `period` is a UTC day, in the monthly tables a month. */
+/** Sums of usage by some dimensions; null stands for 0. `period` is a UTC day, in the monthly tables a month. */
 export type RollupTable<Column extends keyof DimensionColumns> = Pick<DimensionColumns, Column> &
   AmountColumns &
   CountColumns &

@@ -20,6 +20,8 @@ export interface TestPostgres {
   /** SIGSTOP to every process of it: connections stay open and nothing answers. */
   freeze(): void;
   thaw(): void;
+  /** Processor time of all of its processes so far, milliseconds. */
+  cpuMs(): number;
   /** Stops it and removes its data. */
   close(): Promise<void>;
 }
@@ -127,6 +129,8 @@ export const openPostgres = async ({ config = [], prepare }: PostgresOptions = {
     },
     freeze: () => signalAll('SIGSTOP'),
     thaw: () => signalAll('SIGCONT'),
+    cpuMs: () =>
+      [server.pid!, ...childrenOf(server.pid!)].reduce((sum, pid, i) => sum + cpuTicksOf(pid, i === 0), 0) * TICK_MS,
     async close() {
       signalAll('SIGCONT');
       await stop('crash');
@@ -150,6 +154,16 @@ const answers = (port: number): Promise<boolean> =>
     () => true,
     () => false,
   );
+
+/** Linux counts processor time in hundredths of a second. */
+const TICK_MS = 10;
+
+/** Of a process, and of those of its children that ended: /proc/<pid>/stat, fields 14 to 17. */
+const cpuTicksOf = (pid: number, withChildren: boolean): number => {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return fields.slice(11, withChildren ? 15 : 13).reduce((sum, ticks) => sum + Number(ticks), 0);
+};
 
 const childrenOf = (parent: number): number[] =>
   readFileSync(`/proc/${parent}/task/${parent}/children`, 'utf8').split(' ').filter(Boolean).map(Number);
