@@ -303,7 +303,8 @@ return {1, epoch}
  * Renews the slice of a budget that a replica holds ahead: books what was used of it, and reserves anew what its open
  * requests hold and as much ahead as wanted. KEYS: marker, expiry, reservation, budget. ARGV: the first seven of TAKE
  * (lease: the slice's), owner, sequence, used, held, wanted, cap, least part of the cap that must be free, start of the
- * period, time to keep the budget, its name after the tag (owner and name as JSON). A sequence that was seen is not booked again.
+ * period, time to keep the budget, its name after the tag (owner and name as JSON), what was granted by now. What is
+ * held ahead shrinks only when nothing is wanted: a replica may grant from it before it has the answer. A sequence that was seen is not booked again.
  *
  * Gives [what became of the last one (1 renewed, 2 expired and booked in full, 3 not known), epoch, reserved now].
  */
@@ -315,22 +316,25 @@ local cap, least, start = tonumber(ARGV[13]), tonumber(ARGV[14]), tonumber(ARGV[
 local values = redis.call('MGET', KEYS[1], KEYS[3], KEYS[4])
 local epoch, since = mark(values[1], now, tonumber(ARGV[2]), tonumber(ARGV[3]), known, tonumber(ARGV[5]))
 local spent, reserved, complete, late = budget(values[3])
-local fate = 3
+local fate, kept = 3, 0
 if values[2] and values[2] ~= 'x' then
   local last = cjson.decode(values[2])
   if last[4] == sequence then return {1, epoch, last[3][1][2]} end
   fate = 1
   reserved = math.max(0, reserved - last[3][1][2])
+  if wanted > 0 then kept = last[3][1][2] - used - held end
 elseif known == epoch and sequence > 1 then
   fate = 2
   used, held = 0, 0
+else
+  held = math.max(held, tonumber(ARGV[18]))
 end
 if used > 0 then spent, late = book(spent, complete, epoch, late, used) end
 local free = cap - spent - reserved - held
 local ahead = 0
 local isComplete = complete == epoch or (values[3] == false and since + 60000 <= start)
 if isComplete and free > cap * least then ahead = math.max(0, math.min(wanted, math.floor(free))) end
-local amount = held + ahead
+local amount = held + math.max(ahead, kept)
 if fate ~= 3 or used > 0 or amount > 0 then
   if isComplete then complete = epoch end
   redis.call('SET', KEYS[4], struct.pack('<dddd', spent, reserved + amount, complete, late), 'PX', ARGV[16])

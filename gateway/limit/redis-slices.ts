@@ -28,7 +28,7 @@ interface Slice {
   sequence: number;
   /** What the renewal says whose answer is not here yet: until then nobody knows how much is left. */
   sent: { readonly used: number; readonly held: number; readonly wanted: number } | undefined;
-  isCalling: boolean;
+  calling: Promise<void> | undefined;
   /** Rises when everything it held was booked. */
   generation: number;
   wantedAtMs: number;
@@ -83,52 +83,46 @@ export const createSlices = ({ link, owner, ahead, replicas, header }: SlicesOpt
     return size < Math.max(1, amount) ? 0 : size; // One that covers no request is of no use.
   };
 
-  const renew = async (key: string, slice: Slice, wanted: number): Promise<void> => {
-    if (slice.isCalling || !link.isUp) return;
-    slice.isCalling = true;
+  /** One call at a time. Resolves when there is an answer, or will be none. */
+  const renew = (key: string, slice: Slice, wanted: number): Promise<void> => {
+    if (!link.isUp) return Promise.resolve();
+    slice.calling ??= ask(key, slice, wanted).finally(() => {
+      slice.calling = undefined;
+    });
+    return slice.calling;
+  };
+
+  const ask = async (key: string, slice: Slice, wanted: number): Promise<void> => {
     if (slice.sent === undefined) {
       slice.sequence++;
       slice.sent = { used: slice.used, held: slice.held, wanted };
     }
     const { part, org, id, sent } = slice;
+    let reply: [fate: number, epoch: number, amount: number];
     try {
-      const [fate, epoch, amount] = await link.call<[number, number, number]>((redis) => {
+      reply = await link.call((redis) => {
         const keys = [...reservationKeys(org, id), org.tag + part.name];
-        return redis.aegisSlice(
-          keys.length,
-          ...keys,
-          ...header(slice.epoch),
-          LEASE_MS,
-          id,
-          JSON.stringify(owner),
-          slice.sequence,
-          sent.used,
-          sent.held,
-          sent.wanted,
-          part.capMicroUsd,
-          SCARCE,
-          part.period.startMs,
-          part.ttlMs,
-          JSON.stringify(part.name),
-        );
+        const grantedMicroUsd = slice.used - sent.used + slice.held;
+        const args = [...header(slice.epoch), LEASE_MS, id, JSON.stringify(owner), slice.sequence];
+        args.push(sent.used, sent.held, sent.wanted, part.capMicroUsd, SCARCE, part.period.startMs, part.ttlMs);
+        return redis.aegisSlice(keys.length, ...keys, ...args, JSON.stringify(part.name), grantedMicroUsd);
       });
-      slice.sent = undefined;
-      slice.renewedAtMs = performance.now();
-      slice.epoch = epoch;
-      slice.amount = amount;
-      if (fate === EXPIRED) {
-        slice.used = 0;
-        slice.held = 0;
-        slice.generation++;
-      } else {
-        slice.used -= sent.used;
-      }
-      if (slice.amount === 0 && slice.used === 0 && slice.held === 0 && wanted === 0) slices.delete(key);
     } catch {
-      // Its answer may be lost: the same is asked again, with the same sequence.
-    } finally {
-      slice.isCalling = false;
+      return; // Its answer may be lost: the same is asked again, with the same sequence.
     }
+    const [fate, epoch, amount] = reply;
+    slice.sent = undefined;
+    slice.renewedAtMs = performance.now();
+    slice.epoch = epoch;
+    slice.amount = amount;
+    if (fate === EXPIRED) {
+      slice.used = 0;
+      slice.held = 0;
+      slice.generation++;
+    } else {
+      slice.used -= sent.used;
+    }
+    if (slice.amount === 0 && slice.used === 0 && slice.held === 0 && sent.wanted === 0) slices.delete(key);
   };
 
   const note: Slices['note'] = (org, plan, { reply, from }) => {
@@ -152,7 +146,7 @@ export const createSlices = ({ link, owner, ahead, replicas, header }: SlicesOpt
           epoch: 0,
           sequence: 0,
           sent: undefined,
-          isCalling: false,
+          calling: undefined,
           generation: 0,
           wantedAtMs: now,
           renewedAtMs: Number.NEGATIVE_INFINITY,
@@ -179,7 +173,8 @@ export const createSlices = ({ link, owner, ahead, replicas, header }: SlicesOpt
 
   const available: Slices['available'] = (org, part) => {
     const slice = slices.get(org.tag + part.name);
-    if (slice === undefined || slice.sent !== undefined) return 0;
+    // What is being given back may be gone; what is being renewed is not less than it was.
+    if (slice === undefined || slice.sent?.wanted === 0) return 0;
     return Math.max(0, slice.amount - slice.used - slice.held);
   };
 
@@ -210,7 +205,12 @@ export const createSlices = ({ link, owner, ahead, replicas, header }: SlicesOpt
         else if (slice.amount > 0 && now - slice.renewedAtMs > RENEW_MS) void renew(key, slice, sizeOf(slice.part));
       }
     },
-    release: () => inBatches((key, slice) => renew(key, slice, 0)),
+    async release() {
+      // The first answer may be one that was on its way already.
+      for (let turn = 0; turn < 3 && slices.size > 0 && link.isUp; turn++) {
+        await inBatches((key, slice) => renew(key, slice, 0));
+      }
+    },
     get size() {
       return slices.size;
     },
