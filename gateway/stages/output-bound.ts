@@ -10,7 +10,7 @@ const MARGIN_TOKENS = 64;
 /** Below this many new bytes nothing is looked at again: some ten events. */
 const LEAST_STEP_BYTES = 4 * 1024;
 /** However thin a stream was so far, this many bytes of it are taken for a token at least. */
-const MOST_BYTES_PER_TOKEN = 32;
+const MOST_BYTES_PER_TOKEN = 64;
 /** Of a stream that cannot be read a token takes no more bytes than this: an event each, with names and ids. */
 const UNREAD_BYTES_PER_TOKEN = 1024;
 
