@@ -10,8 +10,11 @@ const MB = 1024 * 1024;
 const LEAST_DISK = 256 * MB;
 const LITTLE_DISK = 2048 * MB;
 
-/** Looks at the home: whether it can be written, has room, keeps its secrets, and has a key that callers can use. */
-export const checkHome = async (home: string, now: number): Promise<Check[]> => {
+/**
+ * Looks at the home: whether it can be written, has room, keeps its secrets, and has a key that callers can use, unless
+ * keys are in a shared store.
+ */
+export const checkHome = async (home: string, now: number, isStoreShared = false): Promise<Check[]> => {
   const { folder, isFolder } = await nearestTo(home);
   if (!isFolder) return [problem('home', `${folder} is no folder`, 'move it away, or set home to another folder')];
   try {
@@ -23,7 +26,7 @@ export const checkHome = async (home: string, now: number): Promise<Check[]> => 
   const checks = [ok('home', isThere ? `${home} can be written` : `${home} will be made at the first start`)];
   checks.push(await checkDisk(folder));
   if (isThere) checks.push(...(await checkSecrets(home)));
-  checks.push(await checkKeys(home, now));
+  if (!isStoreShared) checks.push(await checkKeys(home, now));
   return checks;
 };
 
@@ -51,7 +54,7 @@ const checkDisk = async (folder: string): Promise<Check> => {
 };
 
 /** Files that must be read by nobody else: the gateway refuses to start with some of them open. */
-const SECRETS = /^(?:pepper|demo\.key|aegis\.db|.*\.secret)$/;
+const SECRETS = /^(?:pepper|demo\.key|aegis\.db|keys\.snapshot|.*\.secret)$/;
 
 const checkSecrets = async (home: string): Promise<Check[]> => {
   const open: string[] = [];

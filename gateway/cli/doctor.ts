@@ -7,6 +7,7 @@ import { type Check, ok, problem } from './doctor-check.ts';
 import { checkHome } from './doctor-home.ts';
 import { checkClock, checkPorts } from './doctor-host.ts';
 import { checkIssuers } from './doctor-issuers.ts';
+import { checkStore } from './doctor-store.ts';
 import { checkUpstream } from './doctor-upstream.ts';
 import { parseDuration } from './duration.ts';
 
@@ -21,7 +22,7 @@ interface DoctorFlags {
 /** `aegis doctor`: looks at everything that a gateway needs, and says what to mend. Nothing is changed. */
 export const doctorCommand = (): Command =>
   new Command('doctor')
-    .description('check config, home, bundle, upstreams, clock and ports, and say what to mend')
+    .description('check config, home, Postgres, bundle, upstreams, clock and ports, and say what to mend')
     .option('--config <file>', `the config; without one ./${DEFAULT_CONFIG}, else the demo`)
     .option('--timeout <time>', 'for each step of asking an upstream', parseTimeout, 5_000)
     .option('--json', 'print JSON')
@@ -42,14 +43,15 @@ const examine = async ({ config, timeout }: DoctorFlags, now: number): Promise<C
   const checks: Check[] = [];
   const settings = readSettings(config, checks);
   if (!settings) return checks;
-  const [home, bundle, ports, upstreams, issuers] = await Promise.all([
-    checkHome(settings.home, now),
+  const [home, store, bundle, ports, upstreams, issuers] = await Promise.all([
+    checkHome(settings.home, now, settings.store.url !== ''),
+    checkStore(settings.home, settings.store.url, timeout),
     checkBundle(settings, now),
     checkPorts(settings),
     Promise.all(settings.upstreams.map((upstream) => checkUpstream(upstream, timeout))),
     checkIssuers(settings.identity.jwt, timeout),
   ]);
-  checks.push(...home, ...bundle, ...upstreams.flatMap((upstream) => upstream.checks), ...issuers);
+  checks.push(...home, ...store, ...bundle, ...upstreams.flatMap((upstream) => upstream.checks), ...issuers);
   const times = upstreams.map(({ serverTimeMs }) => serverTimeMs).filter((time) => time !== null);
   checks.push(await checkClock(settings, now, times), ...ports);
   return checks;

@@ -9,12 +9,19 @@ import type { Schema } from './schema.ts';
  */
 export const openPepper = (home: string): Uint8Array => openHomeSecret(home, 'pepper');
 
+/** Whether a home's pepper is the one that a database was tied to. Throws as openPepper. */
+export const isPepperOf = (home: string, fingerprint: string): boolean =>
+  fingerprintOf(openPepper(home)) === fingerprint;
+
+const fingerprintOf = (pepper: Uint8Array): string =>
+  createHmac('sha256', pepper).update('aegis pepper').digest('base64url');
+
 /**
  * Ties a database to its pepper at first use. Throws when it belongs to another one, since then no stored key could ever
  * be found: a lost pepper must be restored, not replaced.
  */
 export const claimPepper = async (db: Kysely<Schema>, pepper: Uint8Array): Promise<void> => {
-  const value = createHmac('sha256', pepper).update('aegis pepper').digest('base64url');
+  const value = fingerprintOf(pepper);
   await db
     .insertInto('facts')
     .values({ name: 'pepper', value })

@@ -5,10 +5,12 @@ import { createServer as createTlsServer } from 'node:https';
 import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { sql } from 'kysely';
 import { checkBundle } from '../../../gateway/cli/doctor-bundle.ts';
 import type { Check } from '../../../gateway/cli/doctor-check.ts';
 import { checkHome } from '../../../gateway/cli/doctor-home.ts';
 import { checkClock, checkPorts } from '../../../gateway/cli/doctor-host.ts';
+import { checkStore } from '../../../gateway/cli/doctor-store.ts';
 import { checkUpstream } from '../../../gateway/cli/doctor-upstream.ts';
 import { parseConfig, type Settings } from '../../../gateway/config.ts';
 import { CHECKOUT } from '../../../gateway/policy/compiler.ts';
@@ -18,6 +20,7 @@ import { openPepper } from '../../../gateway/store/pepper.ts';
 import { type Certificate, selfSigned } from '../../support/certificate.ts';
 import { answerJson, type FakeUpstream, openFakeUpstream } from '../../support/fake-upstream.ts';
 import { testKey, withFolder, writeFiles } from '../../support/policy-fixture.ts';
+import { openPostgres, type TestPostgres, whyNoPostgres } from '../../support/postgres.ts';
 
 const TIMEOUT_MS = 10_000;
 const KEY = 'sk-provider-secret';
@@ -405,4 +408,79 @@ describe('aegis doctor', () => {
       expect(await doctor(folder, '--timeout', 'soon')).toMatchObject({ code: 2 });
     });
   });
+});
+
+const without = whyNoPostgres();
+(without === undefined ? describe : describe.skip)(`a Postgres${without === undefined ? '' : ` (${without})`}`, () => {
+  let postgres: TestPostgres;
+  beforeAll(async () => {
+    postgres = await openPostgres();
+  });
+  afterAll(() => postgres.close());
+
+  test('is looked at when the config names one', () =>
+    withFolder(async (folder) => {
+      expect(await checkStore(folder, '', TIMEOUT_MS)).toEqual([]);
+      const url = await postgres.createDatabase();
+      const empty = await checkStore(folder, url, TIMEOUT_MS);
+      expect(wrong(empty)).toEqual([]);
+      expect(empty.map(({ found }) => found)).toEqual([
+        expect.stringMatching(/^Postgres \d+.* answers \(\d+ ms\)$/),
+        'it is empty: the first start makes the tables',
+      ]);
+    }));
+
+  test('belongs to one pepper and needs a key', () =>
+    withFolder(async (folder) => {
+      const url = await postgres.createDatabase();
+      const { db, close } = await openDatabase(folder, url);
+      const grant = { org: 'acme', team: '', user: '', roles: [], groups: [], workflows: [] };
+      const { key } = await createKey(db, openPepper(folder), grant);
+      expect((await checkStore(folder, url, TIMEOUT_MS)).at(-1)).toMatchObject({ found: '1 of its keys work' });
+      await revokeKey(db, key.id);
+      await close();
+      expect(wrong(await checkStore(folder, url, TIMEOUT_MS))).toMatchObject([
+        ['store', 'warning', 'no key works in it', expect.anything()],
+      ]);
+      for (const other of [join(folder, 'other'), join(folder, 'third')]) {
+        if (other.endsWith('other')) openPepper(other);
+        expect(wrong(await checkStore(other, url, TIMEOUT_MS))).toMatchObject([
+          ['store', 'problem', expect.stringContaining('another pepper'), expect.stringContaining('copy the file')],
+        ]);
+      }
+    }));
+
+  test('that cannot be reached, refuses or hangs is a problem in time, without its password', () =>
+    withFolder(async (folder) => {
+      const url = await postgres.createDatabase();
+      const found = async (at: string, timeoutMs = TIMEOUT_MS): Promise<string> => {
+        const [only] = wrong(await checkStore(folder, at, timeoutMs));
+        expect(only?.[1]).toBe('problem');
+        expect(JSON.stringify(only)).not.toContain('s3cret');
+        return only?.[2] ?? '';
+      };
+      expect(await found('postgres://a:s3cret@127.0.0.1:1/b')).toContain('cannot be reached');
+      expect(await found(url.replace(/test_\d+$/, 'none').replace('aegis@', 'aegis:s3cret@'))).toContain('refuses');
+      postgres.freeze();
+      try {
+        expect(await found(url, 300)).toContain('cannot be reached');
+      } finally {
+        postgres.thaw();
+      }
+    }));
+
+  test('that lets its user make no tables is a problem', () =>
+    withFolder(async (folder) => {
+      const { db, close } = await openDatabase(folder, await postgres.createDatabase());
+      await sql`create role reader login`.execute(db);
+      await close();
+      const url = await postgres.createDatabase();
+      const [only] = wrong(await checkStore(folder, url.replace('aegis@', 'reader@'), TIMEOUT_MS));
+      expect(only).toMatchObject([
+        'store',
+        'problem',
+        expect.stringContaining('may make no tables'),
+        expect.anything(),
+      ]);
+    }));
 });
