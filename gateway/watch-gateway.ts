@@ -8,10 +8,12 @@ export interface GatewayReadings {
   readonly problems: () => readonly string[];
   /** Since when the table of keys is as the store has it, milliseconds since 1970. */
   readonly keysFreshMs: () => number;
-  /** Age of the table of keys, milliseconds, beyond which it counts as degraded. */
-  readonly keysStaleMs: number;
+  /** Whether keys are those of a while ago, because the store cannot be looked at. */
+  readonly isKeysDegraded: () => boolean;
   /** Whether the last look at the bundle source found nothing it could serve. */
   readonly isBundleRefused: () => boolean;
+  /** Whether the ledger could not follow the audit log when it looked last. */
+  readonly isLedgerBehind: () => boolean;
   /** Whether limits are kept by less than the real store. */
   readonly isLimiterDegraded: () => boolean;
 }
@@ -23,12 +25,12 @@ const CIRCUITS = ['closed', 'half_open', 'open'] as const;
 export const watchGateway = (telemetry: Telemetry, gw: Gateway, readings: GatewayReadings): void => {
   telemetry.watch('aegis.requests.open', () => [{ value: readings.openRequests() }]);
   telemetry.watch('aegis.ready', () => [{ value: flag(readings.problems().length === 0) }]);
-  const keysAgeMs = (): number => Math.max(0, Date.now() - readings.keysFreshMs());
-  telemetry.watch('aegis.keys.age', () => [{ value: keysAgeMs() / 1000 }]);
+  telemetry.watch('aegis.keys.age', () => [{ value: Math.max(0, Date.now() - readings.keysFreshMs()) / 1000 }]);
   telemetry.watch('aegis.degraded', () => [
     { value: flag(!gw.audit.healthy), labels: { part: 'audit' } },
     { value: flag(!gw.policies.current || readings.isBundleRefused()), labels: { part: 'bundle' } },
-    { value: flag(keysAgeMs() > readings.keysStaleMs), labels: { part: 'keys' } },
+    { value: flag(readings.isKeysDegraded()), labels: { part: 'keys' } },
+    { value: flag(readings.isLedgerBehind()), labels: { part: 'ledger' } },
     { value: flag(readings.isLimiterDegraded()), labels: { part: 'limiter' } },
   ]);
   const limiter = () => gw.limiter.state?.();

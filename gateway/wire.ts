@@ -51,9 +51,6 @@ const NOTHING: ReadonlySet<Exchange> = new Set();
 /** How long requests under way may take after a stop was asked for: the whole stop fits the 30 s that Kubernetes gives. */
 const GRACE_MS = 25_000;
 
-/** A key that was revoked must be dead within 5 s: a table older than that is worth an alarm. */
-const KEYS_STALE_MS = 5_000;
-
 /** A gateway that serves. */
 export interface Running {
   readonly url: string;
@@ -222,8 +219,9 @@ const open = async (
     openRequests: () => exchanges.size,
     problems: () => problemsOf(gateway, isDraining),
     keysFreshMs: () => keys.freshMs,
-    keysStaleMs: KEYS_STALE_MS,
+    isKeysDegraded: () => keys.degraded,
     isBundleRefused: () => policies.isRefusing,
+    isLedgerBehind: () => !ledger.healthy,
     isLimiterDegraded: () => limiter.state?.().mode === 'local',
   });
   const app = createApp(gateway, exchanges);

@@ -229,7 +229,7 @@ class StreamRelay implements AnswerSink, ContentListener {
     let said = error;
     if (error.code === 'budget_exceeded') {
       const { model, upstream } = this.#answer.candidate;
-      const fields = { request_id: this.#x.ids.requestId, model, upstream: upstream.name };
+      const fields = { ...this.#x.names, model, upstream: upstream.name };
       this.#gw.log.warn(fields, 'an answer was cut off: its provider went beyond what was reserved');
     }
     try {

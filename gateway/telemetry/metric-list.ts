@@ -219,7 +219,7 @@ export const METRICS = {
     kind: 'gauge',
     unit: '',
     labels: ['part'],
-    description: '1 while a part works worse than it should: audit, bundle, keys, limiter.',
+    description: '1 while a part works worse than it should: audit, bundle, keys, ledger, limiter.',
   },
   'aegis.bundle.info': {
     kind: 'gauge',

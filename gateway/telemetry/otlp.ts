@@ -18,12 +18,13 @@ export type OnExported = (signal: 'metrics' | 'traces', isOk: boolean, count: nu
 /** What sends metrics now and then, and spans in batches. */
 export interface Otlp {
   send(spans: readonly ReadableSpan[]): void;
-  /** Sends what is left, for a few seconds at most. Never rejects. */
+  /** Sends what is left, for half a second at most. Never rejects. */
   close(): Promise<void>;
 }
 
 const TIMEOUT_MS = 5_000;
-const CLOSE_MS = 3_000;
+/** A stop has no more time than that: it comes after the grace of requests. */
+const CLOSE_MS = 500;
 const SPANS_EVERY_MS = 2_000;
 /** Spans that wait; what comes on top is dropped. About 200 requests. */
 const MOST_SPANS = 4_096;

@@ -26,6 +26,6 @@ export interface Telemetry {
   watch<N extends WatchedName>(name: N, read: () => Iterable<Reading<N>>): void;
   /** All metrics in Prometheus' text format. */
   prometheus(): string;
-  /** Sends what is left, for a few seconds at most. */
+  /** Sends what is left, for half a second at most. */
   close(): Promise<void>;
 }

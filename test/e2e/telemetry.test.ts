@@ -1,5 +1,6 @@
+import { once } from 'node:events';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { connect } from 'node:net';
+import { type AddressInfo, connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
@@ -191,6 +192,7 @@ describe('GET /metrics', () => {
       'audit',
       'bundle',
       'keys',
+      'ledger',
       'limiter',
     ]);
     const { revision, digest } = gateway.running.gateway.policies.current!.ref;
@@ -306,6 +308,24 @@ describe('OTLP', () => {
     for (const { path, headers } of collector.requests) {
       expect(['/otlp/v1/metrics', '/otlp/v1/traces']).toContain(path);
       expect(headers.authorization).toBe(COLLECTOR_TOKEN);
+    }
+  });
+
+  test('a collector that takes everything and never answers harms no request and holds up no stop', async () => {
+    const silent = createServer((socket) => socket.on('error', () => {}).resume());
+    silent.listen(0, '127.0.0.1');
+    await once(silent, 'listening');
+    const { port } = silent.address() as AddressInfo;
+    const otlp = { otlp_endpoint: `http://127.0.0.1:${port}`, traces_sample_ratio: 1, metrics_interval_s: 1 };
+    const lonely = await openTestGateway({ config: { telemetry: otlp } });
+    try {
+      lonely.openai.play = answerJson(200, chatCompletion('Hi.'));
+      for (let n = 0; n < 20; n++) expect(await read(lonely.chat({}, { as: 'service' }))).toBe(200);
+    } finally {
+      const started = performance.now();
+      await lonely.close();
+      expect(performance.now() - started).toBeLessThan(10_000);
+      silent.close();
     }
   });
 

@@ -37,7 +37,7 @@ export const exchangeOf = ({
   x.method = route.method;
   Object.assign(x.products, {
     head: { endpoint, route },
-    caller: { org },
+    caller: { id: 'key_1', org, team: '', user: '', groups: [] },
     call: { stream },
     described: { input: { request: { model } } },
     decision: { allow, deny: [] },

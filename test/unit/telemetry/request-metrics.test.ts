@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test } from '@jest/globals';
+import { mergeMetrics } from '../../../gateway/admin/merge-metrics.ts';
 import { ERRORS, type ErrorCode } from '../../../gateway/errors.ts';
 import type { Exchange } from '../../../gateway/exchange.ts';
 import type { Ending } from '../../../gateway/outcome.ts';
@@ -301,4 +302,13 @@ test('nothing that goes wrong here reaches the request, and it is told once', as
   });
   telemetry.watch('aegis.requests.open', () => [{ value: 3 }]);
   expect(sumOf(parsePrometheus(telemetry.prometheus()), 'aegis_requests_open')).toBe(3);
+});
+
+test('the metrics of several processes are valid as one text', () => {
+  const ended: [Exchange, Ending][] = [[exchangeOf({ attempts: [{}] }), endingOf({ usage: usageOf({ output: 5 }) })]];
+  const texts = [1, 2].map((worker) => ({ worker, text: booked(ended).text }));
+  const families = parsePrometheus(mergeMetrics(texts));
+  expect([...families.keys()]).toEqual([...booked(ended).families.keys()]);
+  expect(sumOf(families, 'aegis_requests_total')).toBe(2);
+  expect(sumOf(families, 'aegis_requests_total', { worker: '2' })).toBe(1);
 });
