@@ -31,17 +31,14 @@ export const account = (x: Exchange, prices: PriceTable, evidence: Evidence | nu
   const abandoned = x.attempts.filter(
     ({ status, error }) => status === null && error !== null && MAYBE_BILLED.has(error),
   );
-  const lost: Usage = { ...NONE, input: inputEstimate, source: 'estimated' };
   let microUsd = 0;
   for (const { model } of abandoned) microUsd += lostPromptCost(model, inputEstimate, prices);
   let usage: Usage | null = null;
   if (evidence) {
-    usage = isCredible(evidence.reported)
-      ? { ...evidence.reported, source: 'provider' }
-      : { ...lost, output: evidence.outputEstimate() };
+    usage = used(evidence, inputEstimate);
     microUsd += prices.cost(evidence.model, usage);
   } else if (abandoned.length > 0) {
-    usage = { ...lost, input: inputEstimate * abandoned.length };
+    usage = { ...NONE, input: inputEstimate * abandoned.length, source: 'estimated' };
   }
   return { usage, cost: { micro_usd: microUsd, price_version: usage ? prices.revision : null } };
 };
@@ -49,6 +46,14 @@ export const account = (x: Exchange, prices: PriceTable, evidence: Evidence | nu
 /** What an attempt is charged, micro-dollars, that was given up after a provider had its prompt. */
 export const lostPromptCost = (model: string, promptTokens: number, prices: PriceTable): number =>
   prices.cost(model, { ...NONE, input: promptTokens });
+
+/** What a call used that was answered. No prompt is empty: where a provider counts nothing of it, the estimate stands. */
+const used = ({ reported, outputEstimate }: Evidence, inputEstimate: number): Usage => {
+  if (!isCredible(reported)) return { ...NONE, input: inputEstimate, output: outputEstimate(), source: 'estimated' };
+  if (inputOf(reported) > 0) return { ...reported, source: 'provider' };
+  const output = Math.max(reported.output, outputEstimate());
+  return { ...reported, input: inputEstimate, output, source: 'estimated' };
+};
 
 const isCredible = (reported: ReportedUsage | null): reported is ReportedUsage =>
   reported !== null && tokensOf(reported) <= MAX_TOKENS;
@@ -59,8 +64,10 @@ const NONE = { input: 0, cache_read: 0, cache_write: 0, cache_write_1h: 0, outpu
 export const totalTokens = (usage: Usage | null): number => (usage ? tokensOf(usage) : 0);
 
 /** The classes of a usage are disjoint. */
-const tokensOf = (usage: ReportedUsage): number =>
-  usage.input + usage.cache_read + usage.cache_write + usage.cache_write_1h + usage.output + usage.reasoning;
+const tokensOf = (usage: ReportedUsage): number => inputOf(usage) + usage.output + usage.reasoning;
+
+const inputOf = (usage: ReportedUsage): number =>
+  usage.input + usage.cache_read + usage.cache_write + usage.cache_write_1h;
 
 /** A cost as x-aegis-cost-usd: exact, six decimals. */
 export const costUsd = (microUsd: number): string => {
