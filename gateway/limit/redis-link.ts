@@ -119,7 +119,7 @@ export const openRedisLink = (options: LinkOptions): RedisLink => {
         });
       },
       Math.max(1, patience(performance.now())),
-    );
+    ).unref(); // While a call is out its socket keeps the process alive.
   };
 
   const call = <T>(send: (redis: RedisScripts) => Promise<unknown>): Promise<T> => {

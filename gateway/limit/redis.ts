@@ -194,7 +194,7 @@ export const openRedisLimiter = async ({
             entry.state === 'shared' ? addShared(org, id, entry.plan) : addShared(org, idTold(id), told(entry.plan)),
           );
         }
-        const settled = recent.of(org, at);
+        const settled = recent.of(org, performance.now());
         const late = new Map(settled.map(({ part, microUsd }) => [part.name, microUsd]));
         calls.push(addShared(org, '', { accounts: [], budgets: settled.map(({ part }) => part) }, late));
         const replies = await Promise.all(calls);
@@ -340,7 +340,7 @@ export const openRedisLimiter = async ({
     views.lease(plan, -1);
     if (entry.state === 'shared') {
       views.settle(plan, actual.microUsd);
-      recent.add(org, plan, actual.microUsd, at);
+      recent.add(org, plan, actual.microUsd, performance.now());
       outbox.put({ id, org, plan, actual });
       return;
     }

@@ -39,7 +39,13 @@ export const openTestRedis = async (args: readonly string[] = []): Promise<TestR
   const folder = await mkdtemp(join(tmpdir(), 'aegis-redis-'));
   const port = await freePort();
   let server: ChildProcess | undefined;
-  const client = new Redis({ port, host: '127.0.0.1', lazyConnect: true, retryStrategy: () => 20 });
+  const client = new Redis({
+    port,
+    host: '127.0.0.1',
+    lazyConnect: true,
+    disconnectTimeout: 50,
+    retryStrategy: () => 20,
+  });
   client.on('error', () => {});
 
   const start = async (): Promise<void> => {
@@ -95,7 +101,13 @@ const freePort = (): Promise<number> =>
 const reachable = async (port: number): Promise<void> => {
   const end = performance.now() + 10_000;
   for (;;) {
-    const probe = new Redis({ port, host: '127.0.0.1', lazyConnect: true, retryStrategy: () => null });
+    const probe = new Redis({
+      port,
+      host: '127.0.0.1',
+      lazyConnect: true,
+      disconnectTimeout: 50,
+      retryStrategy: () => null,
+    });
     probe.on('error', () => {});
     try {
       await probe.connect();
