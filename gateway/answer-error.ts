@@ -38,6 +38,7 @@ export const answerError = async (
     'content-length': Buffer.byteLength(body),
     ...decidedHeaders(x, dialect),
     ...errorHeaders(error),
+    ...(x.attempts.length === 0 ? {} : { 'x-aegis-attempts': String(x.attempts.length) }),
     // What is left of the body is not worth reading.
     ...(res.req.complete && !gw.isDraining() ? {} : { connection: 'close' }),
   });
@@ -98,9 +99,20 @@ const errorHeaders = (error: GatewayError): Record<string, string> => {
   };
 };
 
+/** By these types Anthropic's clients tell what to do, whatever our code for it is (its API reference, errors). */
+const ANTHROPIC_TYPES: Readonly<Record<number, string>> = {
+  404: 'not_found_error',
+  413: 'request_too_large',
+  503: 'overloaded_error',
+  529: 'overloaded_error',
+};
+
+const typeOf = ({ code, status }: GatewayError, dialect: Dialect): string =>
+  (dialect === 'anthropic' ? ANTHROPIC_TYPES[status] : undefined) ?? ERRORS[code][dialect];
+
 const wireError = (error: GatewayError, x: Exchange, dialect: Dialect): WireError => ({
   status: error.status,
-  type: ERRORS[error.code][dialect],
+  type: typeOf(error, dialect),
   code: error.detail.policyCode ?? error.code,
   message: error.message,
   param: error.detail.param ?? null,

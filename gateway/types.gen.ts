@@ -732,7 +732,7 @@ export interface Config {
      */
     http2?: boolean;
     /**
-     * Whether content leaves the operator's hands. Default: yes, but for openai_compatible and on loopback.
+     * Whether content leaves the operator's hands. Default: yes, but on loopback (a litellm hands it on from there too), and for openai_compatible at a private address or a name that only an own network has (without a dot, .internal, .local, .svc …).
      */
     third_party?: boolean;
     /**

@@ -80,11 +80,18 @@ const dialectsOf = (endpoints: readonly ApiEndpoint[]): readonly Dialect[] => {
 };
 
 /**
- * Content leaves the operator's hands, unless the server is the operator's own (openai_compatible) or on this machine.
- * The sandbox counts as what it stands in for, so that demo policies show what they would do; `local` is nobody's.
+ * Content leaves the operator's hands, unless the server is on this machine or, if it is no provider's, at an address
+ * that only an own network has. A LiteLLM hands it on wherever it stands. The sandbox counts as what it stands in for,
+ * so that demo policies show what they would do; `local` is nobody's.
  */
 const isThirdParty = (config: UpstreamConfig, hostname: string): boolean => {
   if (config.kind === 'sandbox') return config.name !== 'local';
-  if (config.kind === 'openai_compatible') return false;
-  return !(hostname === 'localhost' || hostname === '[::1]' || /^127\.\d+\.\d+\.\d+$/.test(hostname));
+  if (config.kind === 'litellm') return true;
+  return !(LOOPBACK.test(hostname) || (config.kind === 'openai_compatible' && OWN_NETWORK.test(hostname)));
 };
+
+const LOOPBACK = /^(?:localhost|\[::1\]|127\.\d+\.\d+\.\d+)$/;
+
+/** Private addresses (RFC 1918, RFC 4193), names without a dot, and domains that no public DNS has. */
+const OWN_NETWORK =
+  /^(?:10\.\d+\.\d+\.\d+|192\.168\.\d+\.\d+|172\.(?:1[6-9]|2\d|3[01])\.\d+\.\d+|\[f[cd][\da-f:]+\]|[\w-]+|.+\.(?:internal|local|lan|home\.arpa|svc|test))\.?$/i;

@@ -316,6 +316,14 @@ const TYPES: Readonly<Record<string, readonly [string, string]>> = {
   upstream_timeout: ['server_error', 'api_error'],
 };
 
+/** The same where Anthropic's clients go by the status. */
+const ANTHROPIC_TYPES: Readonly<Record<number, string>> = {
+  404: 'not_found_error',
+  413: 'request_too_large',
+  503: 'overloaded_error',
+  529: 'overloaded_error',
+};
+
 /** The shape of an error in the caller's dialect, checked to the last member. Gives what it says. */
 const expectErrorShape = (api: Way['api'], body: unknown): { message: string; type: string; code: string } => {
   const { error } = body as { error: Record<string, unknown> };
@@ -350,7 +358,9 @@ const expectRefused = (
   expect(answer.headers.get('retry-after')).toBe(retryAfterS === undefined ? null : String(retryAfterS));
   const body: unknown = JSON.parse(text);
   const error = expectErrorShape(way.api, body);
-  expect([error.type, error.code]).toEqual([TYPES[code]?.[way.api === 'chat' ? 0 : 1], code]);
+  const [openai, anthropic] = TYPES[code] ?? [];
+  const type = way.api === 'chat' ? openai : (ANTHROPIC_TYPES[answer.status] ?? anthropic);
+  expect([error.type, error.code]).toEqual([type, code]);
   expect(requestIdOf(way.api, body)).toBe(answer.headers.get('x-request-id'));
 };
 
