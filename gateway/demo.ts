@@ -20,7 +20,8 @@ export interface Demo {
 }
 
 /**
- * The config of `aegis serve` without one: every provider whose key is in the environment, the sandbox for the others.
+ * The config of `aegis serve` without one: every provider whose key is in the environment, the sandbox for the others;
+ * the store of DATABASE_URL and the limits of REDIS_URL where they are set.
  * A config of one's own never falls back to the sandbox.
  */
 export const demoConfig = (env: NodeJS.ProcessEnv): Demo => {
@@ -34,7 +35,13 @@ export const demoConfig = (env: NodeJS.ProcessEnv): Demo => {
       upstreams.push({ name, kind: 'sandbox' });
     }
   }
-  const settings = parseConfig(JSON.stringify({ upstreams, log_level: 'warn' }), join(ROOT, 'demo'), env);
+  const config = {
+    upstreams,
+    store: { url: env.DATABASE_URL ?? '' },
+    redis: { url: env.REDIS_URL ?? '' },
+    log_level: 'warn',
+  };
+  const settings = parseConfig(JSON.stringify(config), join(ROOT, 'demo'), env);
   return { settings, sandboxed };
 };
 

@@ -1,4 +1,5 @@
 import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
 import pino, { type Logger } from 'pino';
 import { createAdminApi } from './admin/admin-api.ts';
 import { createControlPlane } from './admin/control-plane.ts';
@@ -12,7 +13,8 @@ import { Exchange } from './exchange.ts';
 import type { Gateway } from './gateway.ts';
 import { openHomeSecret } from './home-secret.ts';
 import { openTokenVerifier } from './identity/jwt.ts';
-import type { SpendHistory } from './limit/account.ts';
+import { HistoryAway, type SharedHistory, type SpendHistory } from './limit/account.ts';
+import { createAwaitingLimiter } from './limit/awaiting.ts';
 import type { Limiter, Scope } from './limit/limiter.ts';
 import { createMemoryLimiter } from './limit/memory.ts';
 import { proveLimiter } from './limit/prove.ts';
@@ -32,13 +34,13 @@ import { drain, listen } from './server.ts';
 import type { Facts } from './stages/describe.ts';
 import { newIds } from './stages/ids.ts';
 import { createAlertOutbox } from './store/alert-outbox.ts';
-import { openDatabase } from './store/database.ts';
+import { type Database, openDatabase } from './store/database.ts';
 import { createKeyRegistry } from './store/key-registry.ts';
 import { createKey, type KeyGrant } from './store/keys.ts';
-import { openLedgerFollower } from './store/ledger-follower.ts';
-import { openKeyStore } from './store/open-key-store.ts';
+import { type LedgerFollower, openLedgerFollower } from './store/ledger-follower.ts';
+import { type OpenKeyStore, openKeyStore } from './store/open-key-store.ts';
 import { openPepper } from './store/pepper.ts';
-import { spentSince } from './store/spend-history.ts';
+import { querySpent, spentSince } from './store/spend-history.ts';
 import { openStrangers } from './strangers.ts';
 import { openTelemetry } from './telemetry/open-telemetry.ts';
 import { timedAudit } from './timed-audit.ts';
@@ -138,26 +140,33 @@ const open = async (
   await Promise.all(recovered.openIntents.map((intent) => audit.append(unknownOutcome(intent))));
   telemetry.count('aegis.requests', { outcome: 'unknown' }, recovered.openIntents.length);
 
-  const database = await openDatabase(home);
+  const { url } = settings.store;
+  const isShared = url !== '';
+  // Keys, and all that a request needs, are in memory: a shared store that is away does not stop the start.
+  const database = await openDatabase(home, url, { mayBeAway: true });
   closers.push(() => database.close());
   const pepper = openPepper(home);
   const onStoreError = (error: unknown): void => log.error({ cause: String(error) }, 'the store failed');
-  const keys = await openKeyStore(database.db, pepper, { onError: onStoreError });
+  const keys = await openKeyStore(database.db, pepper, {
+    maxStaleMs: settings.identity.maxStaleMs,
+    ...(isShared && { snapshot: join(home, 'keys.snapshot') }),
+    onError: onStoreError,
+  });
   closers.push(() => keys.close());
   const tokens = openTokenVerifier(settings.identity.jwt, { maxStaleMs: settings.identity.maxStaleMs, logger: log });
   closers.push(() => tokens.close());
   const ledger = await openLedgerFollower({
     home,
     logHome,
+    url,
     segments: auditLayout(logHome).chain,
     worker: new URL('./ledger-worker.ts', import.meta.url),
     onError: onStoreError,
   });
   closers.push(() => ledger.close());
   // Budgets begin where the ledger says they are: it must know all that happened before.
-  await ledger.catchUp();
-  const history: SpendHistory = (scope, subject, fromMs, toMs) => spentSince(database, scope, subject, fromMs, toMs);
-  const limiter = await openLimiter(settings, history, log);
+  if (!isShared) await ledger.catchUp();
+  const limiter = await openLimiter(settings, isShared ? sharedHistory(database, ledger, keys) : database, log);
   closers.push(() => limiter.close());
   await proveLimiter(limiter, Date.now());
 
@@ -234,6 +243,7 @@ const open = async (
         problems: problemsOf(gateway, isDraining),
         policy: policies.current ? { ...policies.current.ref } : null,
         limits: limiter.state?.().mode ?? 'memory',
+        store: isShared ? (keys.degraded ? 'away' : 'shared') : 'embedded',
         upstreams: gateway.facts.upstreams(),
       }),
       telemetry.prometheus,
@@ -269,13 +279,22 @@ const open = async (
   };
 };
 
-/** The limiter of a single gateway, or of several that count on one Redis. */
+/**
+ * The limiter of a single gateway, or of several that count on one Redis. What was spent before comes from the embedded
+ * store at once, from a shared one later.
+ */
 const openLimiter = async (
   { redis: { url, prefix } }: Settings,
-  history: SpendHistory,
+  store: Database | SharedHistory,
   log: Logger,
 ): Promise<Limiter & { close(): Promise<void> }> => {
-  if (url === '') return { ...createMemoryLimiter({ history }), async close() {} };
+  const isShared = typeof store === 'function';
+  const history: SpendHistory | SharedHistory = isShared ? store : (...question) => spentSince(store, ...question);
+  if (url === '') {
+    const open = (atOnce: SpendHistory): Limiter => createMemoryLimiter({ history: atOnce });
+    const limiter = isShared ? createAwaitingLimiter(open, history) : open(history as SpendHistory);
+    return { ...limiter, async close() {} };
+  }
   return openRedisLimiter({
     url,
     prefix,
@@ -286,6 +305,38 @@ const openLimiter = async (
       else log.warn({ reason, replicas }, 'Redis is away: limits are local, spend is closed beyond what is held ahead');
     },
   });
+};
+
+/** A request waits no longer for what its budgets have spent before. */
+const HISTORY_TIMEOUT_MS = 2_000;
+
+/**
+ * What was spent by a store that others share, and with which this gateway has just shared all that it knows. Rejects
+ * with HistoryAway, at once while the store is known to be away.
+ */
+const sharedHistory = (database: Database, ledger: LedgerFollower, keys: OpenKeyStore): SharedHistory => {
+  const ask: SharedHistory = async (...question) => {
+    if (keys.degraded || !ledger.healthy) throw new HistoryAway(new Error('the store is away'));
+    const { promise: late, reject } = Promise.withResolvers<never>();
+    const timer = setTimeout(() => reject(new Error('the store is slow')), HISTORY_TIMEOUT_MS);
+    try {
+      return await Promise.race([ledger.catchUp().then(() => querySpent(database, ...question)), late]);
+    } catch (error) {
+      // A subject of another form is the policy's fault and never found.
+      if ((error as { name?: unknown } | null)?.name === 'RangeError') throw error;
+      throw new HistoryAway(error);
+    } finally {
+      clearTimeout(timer);
+    }
+  };
+  /** Many requests may find the same budget unknown at the same time. */
+  const asked = new Map<string, Promise<number>>();
+  return (...question) => {
+    const name = question.join(' ');
+    const answer = asked.get(name) ?? Promise.resolve(ask(...question)).finally(() => asked.delete(name));
+    asked.set(name, answer);
+    return answer;
+  };
 };
 
 /** Facts for the input document: clock, budgets, upstreams. */

@@ -8,6 +8,8 @@ export interface Health {
   readonly policy: { readonly revision: string; readonly digest: string } | null;
   /** Where limits are counted: memory, shared (on Redis), or local while Redis is away. */
   readonly limits: 'memory' | 'shared' | 'local';
+  /** Where keys and the ledger are: in the home, or in a shared Postgres; away when that cannot be looked at. */
+  readonly store: 'embedded' | 'shared' | 'away';
   readonly upstreams: Readonly<Record<string, unknown>>;
 }
 

@@ -10,6 +10,8 @@ export interface WorkerSeen {
 
 /** The longest that a worker is waited for. */
 const TIMEOUT_MS = 5_000;
+/** What an administrator asks may wait for the store, which has 10 s. */
+const PASS_TIMEOUT_MS = 30_000;
 
 /**
  * The control plane in front of several workers: it is ready when all are, has the metrics of all, and hands everything
@@ -85,10 +87,14 @@ const parsed = (text: string): object => {
 /** Hands a request on as it is; the worker is on loopback and judges it. */
 const pass = (req: IncomingMessage, res: ServerResponse, adminUrl: string): void => {
   const { method, url, rawHeaders } = req;
-  const asked = request(`${adminUrl}${url ?? '/'}`, { method, headers: rawHeaders, timeout: TIMEOUT_MS }, (answer) => {
-    res.writeHead(answer.statusCode ?? 502, answer.rawHeaders);
-    answer.pipe(res);
-  });
+  const asked = request(
+    `${adminUrl}${url ?? '/'}`,
+    { method, headers: rawHeaders, timeout: PASS_TIMEOUT_MS },
+    (answer) => {
+      res.writeHead(answer.statusCode ?? 502, answer.rawHeaders);
+      answer.pipe(res);
+    },
+  );
   asked.on('timeout', () => asked.destroy());
   asked.on('error', () => {
     if (res.headersSent) res.destroy();

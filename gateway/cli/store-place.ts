@@ -33,7 +33,9 @@ export const withStoreFlags = (command: Command): Command =>
 /** The store that `aegis serve` uses with the same config. `--home` alone names an embedded store. Throws ConfigError. */
 export const storePlaceOf = ({ home, config }: StoreFlags): StorePlace => {
   const file = config ?? (home === undefined && existsSync(DEFAULT_CONFIG) ? DEFAULT_CONFIG : undefined);
-  if (file === undefined) return { home: homeOf(home), url: '' };
+  // Without a config it is the demo's, which looks at DATABASE_URL.
+  if (file === undefined)
+    return { home: homeOf(home), url: home === undefined ? (process.env.DATABASE_URL ?? '') : '' };
   const settings = readStorePlace(file, process.env);
   return { home: home === undefined ? settings.home : resolve(home), url: settings.store.url };
 };

@@ -37,6 +37,20 @@ export interface Account {
 /** Micro-USD that a subject has spent in [fromMs, toMs). Synchronous, because a take is. */
 export type SpendHistory = (scope: Scope, subject: string, fromMs: number, toMs: number) => number;
 
+/** The same from a store that others share. Rejects with HistoryAway while it cannot tell. */
+export type SharedHistory = (scope: Scope, subject: string, fromMs: number, toMs: number) => number | Promise<number>;
+
+/** Nobody can tell now what was spent: a budget that is not known yet stays closed, and is asked again soon. */
+export class HistoryAway extends Error {
+  constructor(cause: unknown) {
+    super('what was spent cannot be looked up now', { cause });
+    this.name = 'HistoryAway';
+  }
+}
+
+/** When a budget is asked for again that was closed for lack of its history. */
+export const HISTORY_RETRY_MS = 5_000;
+
 /** An account that has used nothing. */
 export const createAccount = (scope: LimitScope, subject: string, now: number): Account => ({
   scope,

@@ -1,5 +1,5 @@
 import { randomBytes, randomInt } from 'node:crypto';
-import { assertAmount, type SpendHistory } from './account.ts';
+import { assertAmount, HISTORY_RETRY_MS, HistoryAway, type SharedHistory } from './account.ts';
 import { createCalendar } from './calendar.ts';
 import { createElapsedClock } from './clock.ts';
 import type { Actual, Limiter, LimiterState, Permit, Refusal } from './limiter.ts';
@@ -24,7 +24,7 @@ const TICK_MS = 5_000;
 /** How long a start waits for Redis, and an end for what must still be told. */
 const PATIENCE_MS = 1_000;
 /** After a loss, until every replica has told what it holds. */
-const GRACE_MS = 500;
+const GRACE_MS = 350;
 /** Answers other than yes and no that one take may get. */
 const TURNS = 6;
 const NOTHING: Actual = { tokens: 0, microUsd: 0 };
@@ -35,8 +35,11 @@ export interface RedisLimiterOptions {
   readonly url: string;
   /** Gateways with the same prefix share their limits. */
   readonly prefix?: string;
-  /** What a subject has already spent in a period, asked when Redis cannot know. If it throws, so does the take. */
-  readonly history?: SpendHistory;
+  /**
+   * What a subject has already spent in a period, asked when Redis cannot know. While it is away (HistoryAway) such a
+   * budget is closed; if it throws anything else, so does the take.
+   */
+  readonly history?: SharedHistory;
   /** After this a reservation that was never settled ends: its leases are freed, its spend is booked in full. */
   readonly leaseMs?: number;
   /** Silence after which Redis counts as hung. */
@@ -99,12 +102,15 @@ export const openRedisLimiter = async ({
   let nonces = 0;
   let run = 0;
   let replicas = 1;
+  let replicasBefore = 0;
+  let upAtMs = 0;
   let callerNow = Date.now();
   let at = 0;
   let changedAtMs = Date.now();
   let reason: string | undefined = 'not connected yet';
 
-  const replicasSeen = (): number => Math.max(1, replicas);
+  /** After Redis was away others may come back later: for a while as many count as before. */
+  const replicasSeen = (): number => Math.max(1, replicas, performance.now() - upAtMs < GONE_MS ? replicasBefore : 0);
   const replicasKey = `${prefix}:replicas`;
 
   const link = openRedisLink({
@@ -166,6 +172,7 @@ export const openRedisLimiter = async ({
 
   function onDown(why: string): void {
     reason = why;
+    replicasBefore = replicasSeen();
     changedAtMs = Date.now();
     local.begin();
     onChange(state());
@@ -174,6 +181,7 @@ export const openRedisLimiter = async ({
   function onUp(newRun: number): void {
     const isOther = run !== 0 && run !== newRun;
     run = newRun;
+    upAtMs = performance.now();
     changedAtMs = Date.now();
     // In this order on one connection: what Redis forgot, what it never knew, what it waits for.
     if (isOther) for (const org of orgs.values()) if (org.epoch !== 0) void recover(org);
@@ -290,7 +298,14 @@ export const openRedisLimiter = async ({
       }
       if (org.epoch === 0) org.epoch = epoch;
       if (status === SEED) {
-        for (const index of reply.slice(2)) seeds[index] = spentBefore(plan, index);
+        const unknown = reply.slice(2);
+        try {
+          const spent = await Promise.all(unknown.map((index) => spentBefore(plan, index)));
+          for (const [i, index] of unknown.entries()) seeds[index] = spent[i]!;
+        } catch (error) {
+          if (error instanceof HistoryAway) return closed(plan, HISTORY_RETRY_MS);
+          throw error;
+        }
         continue;
       }
       if (status === CLOSED) return closed(plan, reply[2]!);
@@ -308,9 +323,9 @@ export const openRedisLimiter = async ({
     return takeLocal(id, entry, now);
   };
 
-  const spentBefore = (plan: Plan, index: number): number => {
+  const spentBefore = async (plan: Plan, index: number): Promise<number> => {
     const { scope, subject, period } = plan.budgets[index]!;
-    const spent = history?.(scope, subject, period.startMs, period.endMs) ?? 0;
+    const spent = (await history?.(scope, subject, period.startMs, period.endMs)) ?? 0;
     assertAmount(spent, 'history');
     return spent;
   };

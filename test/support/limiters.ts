@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll } from '@jest/globals';
+import { createAwaitingLimiter } from '../../gateway/limit/awaiting.ts';
 import type { Limiter } from '../../gateway/limit/limiter.ts';
 import { createMemoryLimiter } from '../../gateway/limit/memory.ts';
 import { openRedisLimiter, type RedisLimiter } from '../../gateway/limit/redis.ts';
@@ -24,6 +25,18 @@ export const LIMITERS: readonly { readonly name: string; readonly isThere: boole
     name: 'memory',
     isThere: true,
     use: () => ({ open: async (options = {}) => createMemoryLimiter(options), close: async () => {} }),
+  },
+  {
+    name: 'memory with a shared store',
+    isThere: true,
+    use: () => ({
+      open: async ({ history, ...options } = {}) =>
+        createAwaitingLimiter(
+          (atOnce) => createMemoryLimiter({ ...options, history: atOnce }),
+          async () => history?.() ?? 0,
+        ),
+      close: async () => {},
+    }),
   },
   { name: 'Redis', isThere: HAS_REDIS, use: () => useRedis() },
   // Of a cluster that is only one server: it still refuses a script whose keys are not of one slot.
