@@ -122,27 +122,37 @@ export const openRedisLink = (options: LinkOptions): RedisLink => {
     ).unref(); // While a call is out its socket keeps the process alive.
   };
 
+  const answered = (id: number, send: (redis: RedisScripts) => Promise<unknown>): void => {
+    // In a promise, so that what `send` throws fails the call and is not taken for a Redis that hangs.
+    new Promise((resolve) => resolve(send(redis))).then(
+      (value) => {
+        heardAt = performance.now();
+        const waiting = pending.get(id);
+        pending.delete(id);
+        waiting?.resolve(value);
+      },
+      (error: unknown) => {
+        const waiting = pending.get(id);
+        if (waiting === undefined) return;
+        pending.delete(id);
+        if (isBug(error)) return waiting.reject(error);
+        // A Redis that refuses to write (no memory, a replica, still loading) cannot count either.
+        lastError = messageOf(error);
+        waiting.reject(new RedisAway(lastError));
+        down(lastError);
+        if (/^READONLY|^MASTERDOWN/.test(lastError)) redis.disconnect(true);
+        else setTimeout(() => void probe(), RETRY_MS).unref();
+      },
+    );
+  };
+
   const call = <T>(send: (redis: RedisScripts) => Promise<unknown>): Promise<T> => {
     if (!isUp) return Promise.reject(new RedisAway(lastError));
     return new Promise<T>((resolve, reject) => {
       const id = ++sequence;
       pending.set(id, { sentAt: performance.now(), resolve: resolve as (value: unknown) => void, reject });
       if (!isWatched) watch();
-      send(redis).then(
-        (value) => {
-          heardAt = performance.now();
-          if (pending.delete(id)) resolve(value as T);
-        },
-        (error: unknown) => {
-          // A Redis that refuses to write (no memory, a replica, still loading) cannot count either.
-          lastError = messageOf(error);
-          if (!pending.delete(id)) return;
-          reject(new RedisAway(lastError));
-          down(lastError);
-          if (/^READONLY|^MASTERDOWN/.test(lastError)) redis.disconnect(true);
-          else setTimeout(() => void probe(), RETRY_MS).unref();
-        },
-      );
+      answered(id, send);
     });
   };
 
@@ -207,6 +217,10 @@ export const openRedisLink = (options: LinkOptions): RedisLink => {
 };
 
 const RETRY_MS = 100;
+
+/** By name: an error of another realm is no instance of ours. */
+const isBug = (error: unknown): boolean =>
+  ['TypeError', 'RangeError', 'ReferenceError'].includes(String((error as { name?: unknown } | null)?.name));
 
 const messageOf = (error: unknown): string => String((error as { message?: unknown } | null)?.message ?? error);
 
