@@ -50,14 +50,13 @@ export type FoldedRow = Pick<UsageTable, (typeof FOLDED_COLUMNS)[number]>;
 
 const AMOUNTS_AT = COUNT_COLUMNS.length;
 const LATENCY_AT = AMOUNTS_AT + AMOUNT_COLUMNS.length;
-const NO_SUMS: readonly number[] = SUM_COLUMNS.map(() => 0);
 /** Keys of a group: the day, then the dimensions. */
 const KEYS = ['period', ...DIMENSION_COLUMNS] as const;
 
 /** What is added to one row of a roll-up: its keys, and its numbers in the order of SUM_COLUMNS. */
 interface Group {
   readonly keys: readonly string[];
-  readonly sums: number[];
+  readonly sums: Float64Array;
 }
 
 /** Adds rows to every roll-up. Belongs into the transaction that says that they are in there. */
@@ -105,7 +104,7 @@ const TARGETS: ReadonlyMap<Rollup, BulkTarget> = new Map(
 
 const sumRows = (rows: readonly FoldedRow[]): Group[] => {
   const groups = createGroups();
-  let sums: number[] = [];
+  let sums: Float64Array = new Float64Array();
   let last: FoldedRow | undefined;
   for (const row of rows) {
     // Requests of one program follow each other: the group of the row before is looked at first.
@@ -139,16 +138,14 @@ const isSameGroup = (row: FoldedRow, other: FoldedRow): boolean => {
   return row.day === other.day;
 };
 
-const createGroups = (): { at(keys: readonly string[]): number[]; all(): Group[] } => {
+const createGroups = (): { at(keys: readonly string[]): Float64Array; all(): Group[] } => {
   const groups = new Map<string, Group>();
   return {
     at(keys) {
-      // With the lengths no two lists of keys look the same, whatever they hold.
-      let name = '';
-      for (const key of keys) name += `${key.length}:${key}`;
+      const name = keys.join('\0'); // No key has a NUL in it: see storable.
       let group = groups.get(name);
       if (group === undefined) {
-        group = { keys, sums: [...NO_SUMS] };
+        group = { keys, sums: new Float64Array(SUM_COLUMNS.length) };
         groups.set(name, group);
       }
       return group.sums;
@@ -158,7 +155,7 @@ const createGroups = (): { at(keys: readonly string[]): number[]; all(): Group[]
 };
 
 /** Adds one request to sums in the order of SUM_COLUMNS. */
-export const addRow = (sums: number[], row: Omit<FoldedRow, 'day' | DimensionColumn>): void => {
+export const addRow = (sums: number[] | Float64Array, row: Omit<FoldedRow, 'day' | DimensionColumn>): void => {
   const counts = countsOf(row);
   for (let i = 0; i < COUNT_COLUMNS.length; i++) sums[i]! += counts[COUNT_COLUMNS[i]!];
   for (let i = 0; i < AMOUNT_COLUMNS.length; i++) sums[AMOUNTS_AT + i]! += row[AMOUNT_COLUMNS[i]!];
