@@ -294,6 +294,7 @@ export const openRedisLimiter = async ({
       const [status, epoch] = reply as [number, number];
       if (status === LOST) {
         await recover(org);
+        seeds.length = 0; // What history said before the loss is old by now.
         continue;
       }
       if (org.epoch === 0) org.epoch = epoch;
