@@ -59,7 +59,8 @@ export const queryUsage = async (
       for (const source of sourcesOf(dimensions, range)) {
         for (const row of await queryRollup(snapshot, dimensions, source, filter)) {
           const values = sumsOf(row);
-          for (const [i, column] of SUM_COLUMNS.entries()) values[i]! += integerOf(row[column]);
+          const sums = String(row.sums).split(',');
+          for (let i = 0; i < values.length; i++) if (sums[i] !== '0') values[i]! += integerOf(sums[i]!);
         }
       }
       for (const row of await queryTail(snapshot, dimensions, range, filter)) addRow(sumsOf(row), row);
@@ -125,7 +126,8 @@ const queryRollup = async (
   const keys = keysOf(dimensions, 'period');
   const selected = [
     ...keys.map((key, i) => sql`${key} as ${sql.id(`k${i}`)}`),
-    ...SUM_COLUMNS.map((column) => sql`coalesce(sum(${sql.ref(`u.${column}`)}), 0) as ${sql.id(column)}`),
+    // As one text: half a hundred columns cost a driver more than the database.
+    sql`concat_ws(',', ${sql.join(SUM_COLUMNS.map((column) => sql`coalesce(sum(${sql.ref(`u.${column}`)}), 0)`))}) as sums`,
   ];
   const grouping = keys.length === 0 ? sql`` : sql` group by ${sql.join(keys)}`;
   const query = sql<
@@ -194,9 +196,9 @@ const groupOf = ({ keys, values }: Sums): UsageGroup => {
 };
 
 /** Throws RangeError when a sum is no longer exact. */
-const integerOf = (value: unknown): number => {
+const integerOf = (value: string): number => {
   const integer = Number(value);
-  if (!Number.isSafeInteger(integer)) throw new RangeError(`a sum of ${String(value)} is not exact any more`);
+  if (!Number.isSafeInteger(integer)) throw new RangeError(`a sum of ${value} is not exact any more`);
   return integer;
 };
 
