@@ -1,11 +1,12 @@
-import { randomBytes, randomInt } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { assertAmount, HISTORY_RETRY_MS, HistoryAway, type SharedHistory } from './account.ts';
 import { createCalendar } from './calendar.ts';
 import { createElapsedClock } from './clock.ts';
 import type { Actual, Limiter, LimiterState, Permit, Refusal } from './limiter.ts';
+import { createCalls } from './redis-calls.ts';
 import { openRedisLink, RedisAway } from './redis-link.ts';
 import { createLocalLimiter } from './redis-local.ts';
-import { createOrg, keysOf, type Org, reservationText } from './redis-org.ts';
+import { createOrg, type Org } from './redis-org.ts';
 import { createOutbox, type Settlement } from './redis-outbox.ts';
 import { type Plan, planOf, refusalOf, statesOf } from './redis-plan.ts';
 import { createRecent } from './redis-recent.ts';
@@ -98,8 +99,6 @@ export const openRedisLimiter = async ({
   const orgs = new Map<string, Org>();
   /** In the order of expiry. */
   const open = new Map<string, Open>();
-  const nonceBase = randomInt(2 ** 47);
-  let nonces = 0;
   let run = 0;
   let replicas = 1;
   let replicasBefore = 0;
@@ -123,17 +122,17 @@ export const openRedisLimiter = async ({
       replicas = Number(await redis.aegisBeat(1, replicasKey, owner, GONE_MS));
     },
   });
-  /** What every script is told first: now, run, a new epoch, the one that is known, how long spend waits after a loss. */
-  const header = (epoch: number): (string | number)[] => [
-    clock === 'caller' ? callerNow : '',
-    run,
-    nonceBase + ++nonces,
-    epoch,
-    replicasSeen() > 1 ? GRACE_MS : 0,
-  ];
-  const slices = createSlices({ link, owner, ahead, replicas: replicasSeen, header });
+  const calls = createCalls({
+    link,
+    owner,
+    leaseMs,
+    now: () => (clock === 'caller' ? callerNow : ''),
+    run: () => run,
+    graceMs: () => (replicasSeen() > 1 ? GRACE_MS : 0),
+  });
+  const slices = createSlices({ link, owner, ahead, replicas: replicasSeen, header: calls.header });
   const local = createLocalLimiter(views, slices, replicasSeen);
-  const outbox = createOutbox(settleShared, () => link.isUp);
+  const outbox = createOutbox(deliver, () => link.isUp);
 
   const orgOf = (name: string): Org => {
     let org = orgs.get(name);
@@ -195,17 +194,17 @@ export const openRedisLimiter = async ({
   function recover(org: Org): Promise<void> {
     org.recovery ??= (async () => {
       try {
-        const calls: Promise<number[]>[] = [];
+        const telling: Promise<number[]>[] = [];
         for (const [id, entry] of open) {
           if (entry.org !== org || (entry.state !== 'shared' && entry.state !== 'told')) continue;
-          calls.push(
-            entry.state === 'shared' ? addShared(org, id, entry.plan) : addShared(org, idTold(id), told(entry.plan)),
+          telling.push(
+            entry.state === 'shared' ? calls.add(org, id, entry.plan) : calls.add(org, idTold(id), told(entry.plan)),
           );
         }
         const settled = recent.of(org, performance.now());
         const late = new Map(settled.map(({ part, microUsd }) => [part.name, microUsd]));
-        calls.push(addShared(org, '', { accounts: [], budgets: settled.map(({ part }) => part) }, late));
-        const replies = await Promise.all(calls);
+        telling.push(calls.add(org, '', { accounts: [], budgets: settled.map(({ part }) => part) }, late));
+        const replies = await Promise.all(telling);
         org.epoch = replies.at(-1)![1]!;
       } catch (error) {
         if (!isAway(error)) throw error; // Away again: the next take finds the loss.
@@ -221,61 +220,21 @@ export const openRedisLimiter = async ({
     for (const [id, entry] of open) {
       if (entry.state !== 'local') continue;
       entry.state = 'told';
-      addShared(entry.org, idTold(id), told(entry.plan)).catch(ignoreAway);
+      calls.add(entry.org, idTold(id), told(entry.plan)).catch(ignoreAway);
     }
     for (const { org, accounts } of local.takeDebits()) {
       for (let from = 0; from < accounts.length; from += DEBITS) {
-        addShared(org, '', { accounts: accounts.slice(from, from + DEBITS), budgets: [] }).catch(ignoreAway);
+        calls.add(org, '', { accounts: accounts.slice(from, from + DEBITS), budgets: [] }).catch(ignoreAway);
       }
     }
   };
 
-  // --- calls ---
-
-  function addShared(
-    org: Org,
-    id: string,
-    plan: Pick<Plan, 'accounts' | 'budgets'>,
-    late?: ReadonlyMap<string, number>,
-  ): Promise<number[]> {
-    return link.call<number[]>((redis) => {
-      const keys = keysOf(org, id, plan);
-      const text = id === '' ? '' : reservationText(owner, plan);
-      const args = [...header(org.epoch), leaseMs, id, text, plan.accounts.length, plan.budgets.length];
-      for (const part of plan.accounts) {
-        args.push(part.maxRequests, part.requests, part.maxTokens, part.tokens, part.leases);
-      }
-      for (const part of plan.budgets) args.push(late ? 0 : part.amount, late?.get(part.name) ?? 0, part.ttlMs);
-      return redis.aegisAdd(keys.length, ...keys, ...args);
-    });
-  }
-
-  async function settleShared({ id, org, plan, actual }: Settlement): Promise<void> {
-    const reply = await link.call<number[]>((redis) => {
-      const keys = keysOf(org, id, plan);
-      const args: (string | number)[] = [clock === 'caller' ? callerNow : '', run, id, actual.tokens, actual.microUsd];
-      args.push(leaseMs, plan.accounts.length, plan.budgets.length);
-      for (const part of plan.accounts) args.push(part.maxTokens, part.tokens, part.leases);
-      for (const part of plan.budgets) args.push(part.amount);
-      return redis.aegisSettle(keys.length, ...keys, ...args);
-    });
+  async function deliver(settlement: Settlement): Promise<void> {
+    const { org, plan } = settlement;
+    const reply = await calls.settle(settlement);
     if (reply[0] === 1) views.learn(plan, { reply, from: 2 }, at);
     if (reply[1] !== org.epoch && org.epoch !== 0) await recover(org);
   }
-
-  const takeShared = (id: string, { org, plan }: Open, seeds: readonly number[]): Promise<number[]> =>
-    link.call<number[]>((redis) => {
-      const keys = keysOf(org, id, plan);
-      const args = [...header(org.epoch), leaseMs, id, reservationText(owner, plan)];
-      args.push(plan.accounts.length, plan.budgets.length);
-      for (const part of plan.accounts) {
-        args.push(part.maxRequests, part.maxTokens, part.tokens, part.maxLeases, part.leases);
-      }
-      plan.budgets.forEach((part, index) => {
-        args.push(part.capMicroUsd, part.amount, part.period.startMs, part.ttlMs, seeds[index] ?? -1);
-      });
-      return redis.aegisTake(keys.length, ...keys, ...args);
-    });
 
   // --- takes ---
 
@@ -286,7 +245,7 @@ export const openRedisLimiter = async ({
       let reply: number[];
       try {
         if (org.recovery !== undefined) await org.recovery;
-        reply = await takeShared(id, entry, seeds);
+        reply = await calls.take(org, id, plan, seeds);
       } catch (error) {
         if (!isAway(error)) throw error;
         break;

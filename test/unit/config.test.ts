@@ -31,6 +31,18 @@ describe('config', () => {
     expect(parse(`home: "$` + `{NOWHERE:-/var/aegis}"\nupstreams: [{name: a, kind: sandbox}]`).home).toBe('/var/aegis');
   });
 
+  test('limits live in memory unless a Redis is named', () => {
+    const text = 'upstreams: [{name: a, kind: sandbox}]\nredis: {url: "$' + '{REDIS_URL:-}"}';
+    expect(parse(text).redis).toEqual({ url: '', prefix: 'aegis' });
+    expect(parse(text, { REDIS_URL: 'rediss://me:secret@r:6380/1' }).redis.url).toBe('rediss://me:secret@r:6380/1');
+    const [finding, ...others] = findings(text, { REDIS_URL: 'http://me:secret@r' });
+    expect([finding, others]).toEqual([
+      expect.stringMatching(/^\/etc\/aegis\/aegis.yaml:2:14 redis.url must match/),
+      [],
+    ]);
+    expect(finding).not.toContain('secret');
+  });
+
   test('alerts need an address that is safe and a secret that is one, and have thresholds', () => {
     const secret = `whsec_${Buffer.alloc(24, 1).toString('base64')}`;
     const alerts = (webhook: object, more = {}): string =>
