@@ -2,6 +2,7 @@ import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promise
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { sql } from 'kysely';
 import { auditLayout } from '../../gateway/audit/layout.ts';
 import { openAuditLog } from '../../gateway/audit/log.ts';
 import { type Database, openDatabase } from '../../gateway/store/database.ts';
@@ -9,6 +10,7 @@ import { createKey, revokeKey } from '../../gateway/store/keys.ts';
 import { openLedgerFollower } from '../../gateway/store/ledger-follower.ts';
 import { type KeyStoreOptions, type OpenKeyStore, openKeyStore } from '../../gateway/store/open-key-store.ts';
 import { queryUsage } from '../../gateway/store/usage.ts';
+import { selfSigned } from '../support/certificate.ts';
 import { until } from '../support/gateway.ts';
 import { outcome } from '../support/outcomes.ts';
 import { openPostgres, type TestPostgres, whyNoPostgres } from '../support/postgres.ts';
@@ -77,6 +79,41 @@ describeOrSkip(`several gateways on one Postgres${without === undefined ? '' : `
     const refused = await openDatabase(folder, nowhere).catch((error: unknown) => error);
     expect((refused as { code?: string }).code).toBe('ECONNREFUSED');
     expect(JSON.stringify(refused, Object.getOwnPropertyNames(refused))).not.toContain('s3cret');
+  });
+
+  test('TLS is asked for by the URL, and a server that cannot prove its name is refused', async () => {
+    const { cert, key } = selfSigned(['localhost', '127.0.0.1']);
+    const secure = await openPostgres({
+      config: ['ssl = on', "ssl_cert_file = 'server.crt'", "ssl_key_file = 'server.key'"],
+      prepare: async (data, own) => {
+        for (const [name, text] of [
+          ['server.crt', cert],
+          ['server.key', key],
+        ] as const) {
+          await writeFile(join(data, name), text, { mode: 0o600 });
+          await own(join(data, name));
+        }
+        await writeFile(
+          join(data, 'pg_hba.conf'),
+          'hostssl all all 127.0.0.1/32 trust\nhost postgres all 127.0.0.1/32 trust\n',
+        );
+      },
+    });
+    try {
+      const plain = await secure.createDatabase();
+      const ca = join(folder, 'ca.pem');
+      await writeFile(ca, cert);
+      await expect(openDatabase(folder, plain)).rejects.toMatchObject({ code: '28000' });
+      await expect(openDatabase(folder, `${plain}?sslmode=verify-full`)).rejects.toThrow('self-signed');
+      const database = await openDatabase(folder, `${plain}?sslmode=verify-full&sslrootcert=${encodeURIComponent(ca)}`);
+      const { rows } = await sql<{ ssl: boolean }>`select ssl from pg_stat_ssl where pid = pg_backend_pid()`.execute(
+        database.db,
+      );
+      expect(rows).toEqual([{ ssl: true }]);
+      await database.close();
+    } finally {
+      await secure.close();
+    }
   });
 
   test('a key that one gateway revokes is dead at the other within five seconds, at the default pace', async () => {
