@@ -28,6 +28,7 @@ export interface Input {
       | 'messages.count_tokens'
       | 'models'
       | 'admin.upstreams'
+      | 'admin.usage'
       | 'admin.keys.list'
       | 'admin.keys.create'
       | 'admin.keys.rotate'

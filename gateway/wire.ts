@@ -41,6 +41,7 @@ import { type LedgerFollower, openLedgerFollower } from './store/ledger-follower
 import { type OpenKeyStore, openKeyStore } from './store/open-key-store.ts';
 import { openPepper } from './store/pepper.ts';
 import { querySpent, spentSince } from './store/spend-history.ts';
+import { openUsageReports } from './store/usage-reports.ts';
 import { openStrangers } from './strangers.ts';
 import { openTelemetry } from './telemetry/open-telemetry.ts';
 import { timedAudit } from './timed-audit.ts';
@@ -153,6 +154,8 @@ const open = async (
     onError: onStoreError,
   });
   closers.push(() => keys.close());
+  const usage = openUsageReports({ home, url });
+  closers.push(() => usage.close());
   const tokens = openTokenVerifier(settings.identity.jwt, { maxStaleMs: settings.identity.maxStaleMs, logger: log });
   closers.push(() => tokens.close());
   const ledger = await openLedgerFollower({
@@ -247,7 +250,7 @@ const open = async (
         upstreams: gateway.facts.upstreams(),
       }),
       telemetry.prometheus,
-      createAdminApi(gateway, { keys: createKeyRegistry(database.db, pepper, () => keys.refresh()) }),
+      createAdminApi(gateway, { keys: createKeyRegistry(database.db, pepper, () => keys.refresh()), usage }),
     ),
     settings.adminListen,
   );

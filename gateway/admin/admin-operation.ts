@@ -1,5 +1,6 @@
 import type { Gateway } from '../gateway.ts';
 import type { KeyRegistry } from '../store/key-registry.ts';
+import type { UsageReports } from '../store/usage-reports.ts';
 import type { Input } from '../types.gen.ts';
 
 /** The key that an operation concerns, as the policy sees it. */
@@ -14,6 +15,7 @@ export interface Answer {
 /** What the control plane works on, beside the gateway. */
 export interface AdminParts {
   readonly keys: KeyRegistry;
+  readonly usage: UsageReports;
 }
 
 /** One request to the control plane whose caller may use the operation. */

@@ -3,6 +3,7 @@ import { readSchema, type Validator, validator } from '../schema.ts';
 import type { CreateKey, Input, RotateKey } from '../types.gen.ts';
 import type { Answer, Operation } from './admin-operation.ts';
 import { createKey, listKeys, redeemToken, revokeKey, rotateKey } from './keys.ts';
+import { readUsage } from './usage.ts';
 
 /** A path of the control plane. `{id}` stands for one segment of it. */
 export interface AdminRoute {
@@ -28,6 +29,7 @@ export const ADMIN_ROUTES: readonly AdminRoute[] = [
       body: { data: [...gateway.upstreams.values()].map((upstream) => upstream.status()) },
     }),
   },
+  { method: 'GET', path: '/admin/v1/usage', endpoint: 'admin.usage', answer: readUsage },
   { method: 'GET', path: '/admin/v1/keys', endpoint: 'admin.keys.list', answer: listKeys },
   {
     method: 'POST',

@@ -2,11 +2,11 @@ import { readFileSync } from 'node:fs';
 import Table from 'cli-table3';
 import { Command, InvalidArgumentError } from 'commander';
 import { formatCount, formatUsd } from '../store/money.ts';
+import { parseRange } from '../store/report-range.ts';
 import { type DayRange, queryUsage } from '../store/usage.ts';
 import { CliError } from './cli-error.ts';
 import { type Measure, type ProviderUsage, parseProviderUsage } from './provider-usage.ts';
 import { type Difference, type Reconciliation, reconcile } from './reconcile.ts';
-import { parseRange } from './report-range.ts';
 import { openLedger } from './report-store.ts';
 import { type StoreFlags, withStoreFlags } from './store-place.ts';
 

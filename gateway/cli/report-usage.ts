@@ -1,8 +1,9 @@
 import { Command } from 'commander';
 import { type Dimension, parseDimensions } from '../store/dimensions.ts';
+import { moversOf, reportJson } from '../store/report.ts';
+import { parseRange, rangeBefore } from '../store/report-range.ts';
 import { type DayRange, queryUsage } from '../store/usage.ts';
-import { formatMovers, formatReportCsv, formatTable, moversOf, reportJson } from './report-format.ts';
-import { parseRange, rangeBefore } from './report-range.ts';
+import { formatMovers, formatReportCsv, formatTable } from './report-format.ts';
 import { openLedger } from './report-store.ts';
 import { type StoreFlags, withStoreFlags } from './store-place.ts';
 

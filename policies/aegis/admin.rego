@@ -149,13 +149,13 @@ admin_hint := $"Roles that may: {concat(", ", array.slice(permitted, 0, 12))}." 
 }
 
 # METADATA
-# title: Another organisation's key
-# description: The key belongs to an organisation that the caller's roles do not reach.
+# title: Another organisation
+# description: The key, or the usage that is asked for, belongs to an organisation that the caller's roles do not reach.
 # custom:
 #   code: organization_not_allowed
 admin_reasons["aegis.organization_not_allowed"] := refusal(
 	"organization_not_allowed",
-	$"The caller administers the keys of \"{input.caller.org}\" alone.",
+	$"The caller administers \"{input.caller.org}\" alone.",
 	"",
 ) if {
 	admin_permitted

@@ -85,7 +85,7 @@ codes(decision) := {reason.code | some reason in decision.deny}
 key_operations := ["admin.keys.list", "admin.keys.create", "admin.keys.rotate", "admin.keys.revoke"]
 
 test_an_administrator_is_confined_to_its_organisation_and_the_platforms_is_not if {
-	every operation in key_operations {
+	every operation in array.concat(key_operations, ["admin.usage"]) {
 		own := ask({"caller": {"roles": ["admin"]}, "request": {"endpoint": operation}})
 		[own.allow, own.org] == [true, "demo-university"]
 		all := ask({"caller": {"roles": ["platform-admin"]}, "request": {"endpoint": operation}})
@@ -93,8 +93,8 @@ test_an_administrator_is_confined_to_its_organisation_and_the_platforms_is_not i
 	}
 }
 
-test_nobody_else_may_touch_keys if {
-	every operation in key_operations {
+test_nobody_else_may_touch_keys_or_see_usage if {
+	every operation in array.concat(key_operations, ["admin.usage"]) {
 		every roles in [["student"], ["teacher"], ["researcher"], ["service"], []] {
 			codes(ask_for(operation, roles, {})) == {"admin_not_allowed"}
 			codes(ask({"caller": {"roles": roles}, "request": {"endpoint": operation}})) == {"admin_not_allowed"}
@@ -113,7 +113,7 @@ test_no_key_of_another_organisation if {
 		other := {"org": "demo-college", "team": "year-12"}
 		decision := ask_for(operation, ["admin"], other)
 		codes(decision) == {"organization_not_allowed"}
-		decision.deny[0].message == "The caller administers the keys of \"demo-university\" alone."
+		decision.deny[0].message == "The caller administers \"demo-university\" alone."
 		ask_for(operation, ["platform-admin"], other).allow
 	}
 }

@@ -7,6 +7,7 @@ import type { KeyRegistry } from '../../gateway/store/key-registry.ts';
 import type { KeyGrant } from '../../gateway/store/keys.ts';
 import type { AuditEvent } from '../../gateway/types.gen.ts';
 import { openTestGateway, PROVIDER_KEY, type TestGateway, until } from '../support/gateway.ts';
+import { NO_REPORTS } from '../support/no-reports.ts';
 
 const ADMIN: KeyGrant = {
   org: 'demo-university',
@@ -125,7 +126,10 @@ describe('GET /admin/v1/upstreams', () => {
     async (path) => {
       const answer = await ask(asAdmin(), path);
       expect(answer.status).toBe(404);
-      expect(await errorOf(answer)).toMatchObject({ code: 'not_found', hint: expect.stringContaining(`Routes: GET ${PATH}, `) });
+      expect(await errorOf(answer)).toMatchObject({
+        code: 'not_found',
+        hint: expect.stringContaining(`Routes: GET ${PATH}, `),
+      });
     },
   );
 
@@ -153,7 +157,7 @@ describe('GET /admin/v1/upstreams', () => {
 
 describe('the control plane', () => {
   const withGateway = async (change: Partial<Gateway>, use: (url: string) => Promise<void>): Promise<void> => {
-    const admin = createAdminApi({ ...gateway.running.gateway, ...change }, { keys: NO_KEYS });
+    const admin = createAdminApi({ ...gateway.running.gateway, ...change }, { keys: NO_KEYS, usage: NO_REPORTS });
     const { server, url } = await listen((req, res) => void admin(req, res), { host: '127.0.0.1', port: 0 });
     try {
       await use(url);

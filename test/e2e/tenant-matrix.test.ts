@@ -20,6 +20,7 @@ POST /v1/messages/count_tokens  | ok                   | ok                   | 
 GET /v1/models                  | ok                   | ok                   | ok                 | ok                 | ok                 | endpoint_not_allowed
 GET /v1/models/{id}             | ok                   | ok                   | ok                 | ok                 | ok                 | endpoint_not_allowed
 GET /admin/v1/upstreams         | admin_not_allowed    | admin_not_allowed    | admin_not_allowed  | admin_not_allowed  | ok                 | ok
+GET /admin/v1/usage             | admin_not_allowed    | admin_not_allowed    | admin_not_allowed  | admin_not_allowed  | ok                 | ok
 GET /admin/v1/keys              | admin_not_allowed    | admin_not_allowed    | admin_not_allowed  | admin_not_allowed  | ok                 | ok
 POST /admin/v1/keys             | admin_not_allowed    | admin_not_allowed    | admin_not_allowed  | admin_not_allowed  | ok                 | ok
 POST /admin/v1/keys/{id}/rotate | admin_not_allowed    | admin_not_allowed    | admin_not_allowed  | admin_not_allowed  | ok                 | ok
@@ -38,6 +39,7 @@ POST /v1/messages/count_tokens  | no_upstream          | no_upstream          | 
 GET /v1/models                  | ok                   | ok                   | ok                   | ok                   | ok                       | endpoint_not_allowed
 GET /v1/models/{id}             | not_found            | not_found            | not_found            | not_found            | not_found                | endpoint_not_allowed
 GET /admin/v1/upstreams         | admin_not_allowed    | admin_not_allowed    | admin_not_allowed    | admin_not_allowed    | ok                       | ok
+GET /admin/v1/usage             | admin_not_allowed    | admin_not_allowed    | admin_not_allowed    | admin_not_allowed    | organization_not_allowed | ok
 GET /admin/v1/keys              | admin_not_allowed    | admin_not_allowed    | admin_not_allowed    | admin_not_allowed    | organization_not_allowed | ok
 POST /admin/v1/keys             | admin_not_allowed    | admin_not_allowed    | admin_not_allowed    | admin_not_allowed    | organization_not_allowed | ok
 POST /admin/v1/keys/{id}/rotate | admin_not_allowed    | admin_not_allowed    | admin_not_allowed    | admin_not_allowed    | not_found                | ok
@@ -83,6 +85,7 @@ const REQUESTS: Record<string, (keys: { rotate: string; revoke: string }) => Ask
   'GET /v1/models': () => ({}),
   'GET /v1/models/{id}': () => ({ path: '/v1/models/gpt-5.4-nano' }),
   'GET /admin/v1/upstreams': () => ({}),
+  'GET /admin/v1/usage': () => ({ path: '/admin/v1/usage?org=demo-university&by=team' }),
   'GET /admin/v1/keys': () => ({ path: '/admin/v1/keys?org=demo-university' }),
   'POST /admin/v1/keys': () => ({ body: { org: 'demo-university', team: 'cs101', roles: ['student'] } }),
   'POST /admin/v1/keys/{id}/rotate': ({ rotate }) => ({ path: `/admin/v1/keys/${rotate}/rotate` }),

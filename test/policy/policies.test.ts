@@ -34,6 +34,7 @@ const ENDPOINTS: readonly Input['request']['endpoint'][] = [
   'completions',
   'models',
   'admin.upstreams',
+  'admin.usage',
 ];
 /** Endpoints without output tokens, and those that never go to another model than the named one. */
 const SILENT: ReadonlySet<string> = new Set(['embeddings', 'messages.count_tokens']);

@@ -1,8 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
 import { formatCsv } from '../../../gateway/cli/csv.ts';
 import { parseDuration } from '../../../gateway/cli/duration.ts';
-import { parseRange, rangeBefore } from '../../../gateway/cli/report-range.ts';
 import { parseDimensions } from '../../../gateway/store/dimensions.ts';
+import { parseRange, rangeBefore } from '../../../gateway/store/report-range.ts';
 
 const NOW = Date.UTC(2026, 10, 24, 0, 30);
 
