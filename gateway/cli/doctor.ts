@@ -7,6 +7,7 @@ import { type Check, ok, problem } from './doctor-check.ts';
 import { checkHome } from './doctor-home.ts';
 import { checkClock, checkPorts } from './doctor-host.ts';
 import { checkIssuers } from './doctor-issuers.ts';
+import { checkRedis } from './doctor-redis.ts';
 import { checkStore } from './doctor-store.ts';
 import { checkUpstream } from './doctor-upstream.ts';
 import { parseDuration } from './duration.ts';
@@ -22,7 +23,7 @@ interface DoctorFlags {
 /** `aegis doctor`: looks at everything that a gateway needs, and says what to mend. Nothing is changed. */
 export const doctorCommand = (): Command =>
   new Command('doctor')
-    .description('check config, home, Postgres, bundle, upstreams, clock and ports, and say what to mend')
+    .description('check config, home, Postgres, Redis, bundle, upstreams, clock and ports, and say what to mend')
     .option('--config <file>', `the config; without one ./${DEFAULT_CONFIG}, else the demo`)
     .option('--timeout <time>', 'for each step of asking an upstream', parseTimeout, 5_000)
     .option('--json', 'print JSON')
@@ -43,15 +44,16 @@ const examine = async ({ config, timeout }: DoctorFlags, now: number): Promise<C
   const checks: Check[] = [];
   const settings = readSettings(config, checks);
   if (!settings) return checks;
-  const [home, store, bundle, ports, upstreams, issuers] = await Promise.all([
+  const [home, store, redis, bundle, ports, upstreams, issuers] = await Promise.all([
     checkHome(settings.home, now, settings.store.url !== ''),
     checkStore(settings.home, settings.store.url, timeout),
+    checkRedis(settings.redis.url, timeout),
     checkBundle(settings, now),
     checkPorts(settings),
     Promise.all(settings.upstreams.map((upstream) => checkUpstream(upstream, timeout))),
     checkIssuers(settings.identity.jwt, timeout),
   ]);
-  checks.push(...home, ...store, ...bundle, ...upstreams.flatMap((upstream) => upstream.checks), ...issuers);
+  checks.push(...home, ...store, ...redis, ...bundle, ...upstreams.flatMap((upstream) => upstream.checks), ...issuers);
   const times = upstreams.map(({ serverTimeMs }) => serverTimeMs).filter((time) => time !== null);
   checks.push(await checkClock(settings, now, times), ...ports);
   return checks;

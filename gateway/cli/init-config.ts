@@ -34,6 +34,11 @@ admin: { listen: 127.0.0.1:8081 }
 # Keys, ledger, audit log and the last known good bundle. Back it up; one gateway a home.
 home: .aegis
 
+# Several gateways are one to the outside when they share both of these (docs/operations.md, Several gateways). One needs
+# neither: keys and the ledger are then in the home, limits and budgets in memory.
+store: { url: "\${DATABASE_URL:-}" } # postgres://user:password@host:5432/database
+redis: { url: "\${REDIS_URL:-}" } # redis:// or rediss://
+
 # The only places that requests can go to. Policies know them by name: policies/models/data.yaml says which models are
 # at which, policies/organizations/data.yaml who may use them.
 upstreams:
