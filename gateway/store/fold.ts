@@ -3,7 +3,10 @@ import { databaseOf } from './database.ts';
 import { addToRollups, FOLDED_COLUMNS, ROLLUPS } from './rollup.ts';
 import type { Schema } from './schema.ts';
 
-/** Rows folded in one transaction: more make fewer writes of one group, and hold the write lock for longer. */
+/**
+ * Rows folded in one transaction: more make fewer writes of one group, and hold the write lock for longer, up to a second
+ * for so many. A gateway that keeps up folds a few thousand at a time.
+ */
 const LOT = 20_000;
 
 /**

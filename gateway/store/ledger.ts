@@ -92,7 +92,11 @@ export const catchUpLedger = async (
 export const forgetLedger = async (db: Kysely<Schema>): Promise<void> => {
   if (databaseOf(db).dialect !== 'sqlite') throw new TypeError('a shared ledger is not forgotten');
   await db.transaction().execute(async (transaction) => {
-    await transaction.updateTable('ledger').set({ folded_seq: 0 }).execute();
+    // Numbers go on: the next row is the first that is not folded.
+    await transaction
+      .updateTable('ledger')
+      .set((eb) => ({ folded_seq: eb.ref('last_seq') }))
+      .execute();
     await transaction.updateTable('ledger_logs').set({ position: '' }).execute();
     for (const table of ['usage', 'labels', ...ROLLUPS.map((rollup) => rollup.table)] as const) {
       await transaction.deleteFrom(table).execute();
