@@ -102,13 +102,16 @@ const workerPids = (): number[] => {
   }, 60_000);
 
   test('leave logs that the tools read as one', async () => {
-    const chat = await fetch(`${served.url}/v1/chat/completions`, {
-      method: 'POST',
-      headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json', connection: 'close' },
-      body: JSON.stringify({ model: 'auto', messages: [{ role: 'user', content: 'Hi' }] }),
+    // Spend is closed for a moment where a Redis was lost from sight, as it is on a machine that is too busy.
+    const chat = await until(async () => {
+      const answer = await fetch(`${served.url}/v1/chat/completions`, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json', connection: 'close' },
+        body: JSON.stringify({ model: 'auto', messages: [{ role: 'user', content: 'Hi' }] }),
+      });
+      await answer.text();
+      return answer.status === 200 ? answer : undefined;
     });
-    expect(chat.status).toBe(200);
-    await chat.text();
     const id = chat.headers.get('x-aegis-decision-id') as string;
     const run = (...args: string[]) => {
       const { status, stdout, stderr } = spawnSync(join(ROOT, 'aegis'), [...args, '--home', home()], {
