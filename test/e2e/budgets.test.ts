@@ -179,7 +179,7 @@ test('a budget that is nearly used leads "auto" to the class below, from four fi
         return (day?.micro_usd ?? 0) / DAY_MICRO_USD;
       };
       // Each costs 15 % of the day's budget.
-      const usage = { prompt_tokens: 0, completion_tokens: 1_500, total_tokens: 1_500 };
+      const usage = { prompt_tokens: 500, completion_tokens: 1_400, total_tokens: 1_900 };
       gateway.openai.play = answerJson(200, chatCompletion('Because.', usage));
       const messages = [{ role: 'user', content: 'Why is the sky blue?' }];
       const seen: [share: number, model: string | null][] = [];
@@ -213,7 +213,7 @@ test('alerts tell of each threshold that real requests pass, and of an account w
     const webhook = { url: receiver.url, secret: WEBHOOK_SECRET };
     const gateway = await open(home, { alerts: { webhook } });
     try {
-      const usage = { prompt_tokens: 0, completion_tokens: 3_000, total_tokens: 3_000 };
+      const usage = { prompt_tokens: 1_000, completion_tokens: 2_800, total_tokens: 3_800 };
       gateway.openai.play = answerJson(200, chatCompletion('Hi.', usage));
       const ask = (): Promise<Response> => gateway.chat({ model: 'gpt-6-sol', max_tokens: 1500 });
       for (let count = 0; count < 3; count++) expect((await ask()).status).toBe(200);
