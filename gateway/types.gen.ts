@@ -1691,6 +1691,15 @@ export interface Tier {
     user: TierLimits;
     team: TierLimits;
     org: TierLimits;
+    group?: TierLimits;
+    /**
+     * Of the tier of an organisation: its share of each model at each upstream, by the model's class. A class that is absent has no such limit.
+     */
+    model?: {
+      cheap?: TierLimits;
+      strong?: TierLimits;
+      frontier?: TierLimits;
+    };
   };
 }
 /**

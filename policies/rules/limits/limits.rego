@@ -1,9 +1,10 @@
 # METADATA
 # title: Limits
-# description: Requests and tokens a minute and requests at a time, of the key, the user, the team and the organisation.
+# description: Requests and tokens a minute and requests at a time, of the key, the user and its groups, the team, the organisation, and the organisation at one model.
 package rules.limits
 
 import data.aegis.caller
+import data.rules.routing
 
 default granted := false
 
@@ -20,7 +21,7 @@ tier := caller.organization.tier if input.caller.team == ""
 
 limits := data.tiers[tier].limits
 
-rate := {"tier": tier, "limits": array.flatten([key, org, team, user])}
+rate := {"tier": tier, "limits": array.flatten([key, org, team, user, groups, model])}
 
 key := [limit("key", input.caller.id, limits.key)]
 
@@ -33,6 +34,21 @@ team := [limit("team", caller.team_subject, limits.team)] if input.caller.team !
 user := [] if caller.user == ""
 
 user := [limit("user", caller.user_subject, limits.user)] if caller.user != ""
+
+default groups := []
+
+groups := [limit("group", $"{input.caller.org}/{group}", limits.group) |
+	some group in input.caller.groups
+] if limits.group
+
+default model := []
+
+# Of the model that is tried first: what an organisation may take of a scarce one.
+model := [limit("model", $"{input.caller.org}/{first.upstream}/{first.model}", figures)] if {
+	figures_by_class := data.tiers[caller.organization.tier].limits.model
+	first := routing.candidates[0]
+	figures := figures_by_class[data.models[first.model].class]
+}
 
 limit(scope, subject, figures) := {
 	"scope": scope,

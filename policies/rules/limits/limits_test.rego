@@ -40,3 +40,24 @@ test_figures_come_from_the_tiers if {
 test_a_credential_without_a_user_has_no_users_limit if {
 	[limit.scope | some limit in rate({"caller": {"user": ""}}).limits] == ["key", "org", "team"]
 }
+
+test_each_group_is_limited_where_the_tier_says_so if {
+	limits := rate({"caller": {"team": "nlp-lab", "groups": ["staff", "lab"]}}).limits
+	[limit.subject | some limit in limits; limit.scope == "group"] == ["demo-university/staff", "demo-university/lab"]
+	[limit | some limit in rate({"caller": {"groups": ["staff"]}}).limits; limit.scope == "group"] == []
+}
+
+test_an_organisation_is_limited_at_a_scarce_model if {
+	frontier := rate({
+		"caller": {"team": "nlp-lab", "roles": ["researcher"]},
+		"request": {"model": "gpt-6-astra"},
+	})
+	[limit | some limit in frontier.limits; limit.scope == "model"] == [{
+		"scope": "model",
+		"subject": "demo-university/openai/gpt-6-astra",
+		"requests_per_minute": 600,
+		"tokens_per_minute": 4000000,
+		"concurrent": 64,
+	}]
+	[limit | some limit in rate({}).limits; limit.scope == "model"] == []
+}
