@@ -1,34 +1,15 @@
 /** Micro-benchmark of detecting, masking and restoring. `node bench/redact.ts [--json]`: medians of several rounds. */
+
 import { createDetector } from '../gateway/redact/detect.ts';
 import type { Entity, RedactRule } from '../gateway/redact/redactor.ts';
 import { createVaults } from '../gateway/redact/vault.ts';
-
-const ROUNDS = 7;
-const ROUND_MS = 60;
+import { cpuUs } from './cpu-us.ts';
 
 interface Row {
   readonly name: string;
   readonly us: number;
   readonly megabytesPerSecond: number | null;
 }
-
-/** Median CPU µs a call: calls are counted by wall clock, cost is what the process used. */
-const measure = (call: () => unknown): number => {
-  const warmUntil = performance.now() + ROUND_MS;
-  let calls = 0;
-  while (performance.now() < warmUntil) {
-    call();
-    calls++;
-  }
-  const samples: number[] = [];
-  for (let round = 0; round < ROUNDS; round++) {
-    const before = process.cpuUsage();
-    for (let index = 0; index < calls; index++) call();
-    const used = process.cpuUsage(before);
-    samples.push((used.user + used.system) / calls);
-  }
-  return samples.sort((a, b) => a - b)[ROUNDS >> 1] ?? 0;
-};
 
 const WORDS =
   'the of and to in is that it was for on are as with his they at be this from have or by one had not but what all were when we there can an your which their said if do will each about how up out them then she many some so these would other into has more her two like him see time could no make than first been its who now people my made over did down only way find use may water long little very after words called just where most know student course essay explain'.split(
@@ -118,7 +99,7 @@ let scope = 0;
 
 const rows: Row[] = [];
 const add = (name: string, call: () => unknown, characters?: number): void => {
-  const us = measure(call);
+  const us = cpuUs(call);
   rows.push({ name, us, megabytesPerSecond: characters === undefined ? null : characters / us });
 };
 

@@ -2,6 +2,7 @@
  * Micro-benchmark of translation. `node bench/translate.ts [--json]`: CPU µs an event of whole streams, from bytes to
  * bytes, beside reading and writing the same events unchanged (JSON.parse, JSON.stringify): medians of several rounds.
  */
+
 import type { Json } from '../gateway/protocol/fields.ts';
 import type { Endpoint } from '../gateway/protocol/protocol.ts';
 import { protocolOf } from '../gateway/protocol/protocols.ts';
@@ -9,9 +10,8 @@ import { eventData, splitEvents } from '../gateway/protocol/sse.ts';
 import { createStreamTranslation } from '../gateway/protocol/translate-stream.ts';
 import type { TranslationContext } from '../gateway/protocol/translation.ts';
 import { translationOf } from '../gateway/protocol/translations.ts';
+import { cpuUs } from './cpu-us.ts';
 
-const ROUNDS = 9;
-const ROUND_MS = 100;
 const CHUNKS = 200;
 
 interface Row {
@@ -19,24 +19,6 @@ interface Row {
   readonly usAnEvent: number;
   readonly ratio: number;
 }
-
-/** Median CPU µs a call. */
-const measure = (call: () => unknown): number => {
-  const warmUntil = performance.now() + ROUND_MS;
-  let calls = 0;
-  while (performance.now() < warmUntil) {
-    call();
-    calls++;
-  }
-  const samples: number[] = [];
-  for (let round = 0; round < ROUNDS; round++) {
-    const before = process.cpuUsage();
-    for (let index = 0; index < calls; index++) call();
-    const used = process.cpuUsage(before);
-    samples.push((used.user + used.system) / calls);
-  }
-  return samples.sort((a, b) => a - b)[ROUNDS >> 1] ?? 0;
-};
 
 const chatChunk = (delta: Json, finish: string | null = null): Json => ({
   id: 'chatcmpl-1',
@@ -144,13 +126,13 @@ for (const [from, to] of DIRECTIONS) {
     if (wire !== to) continue;
     const upstream = protocolOf(to);
     const bytes = events.map((event) => Buffer.from(upstream.eventText(event)));
-    const us = measure(() => {
+    const us = cpuUs(() => {
       const stream = createStreamTranslation(translation, protocolOf(from), context);
       let size = 0;
       for (const event of bytes) size += stream.push(event).length;
       return size + stream.finish(Buffer.alloc(0)).length;
     });
-    const bare = measure(() => {
+    const bare = cpuUs(() => {
       let size = 0;
       for (const event of bytes) {
         for (const one of splitEvents(event)) {
