@@ -86,15 +86,16 @@ const parsed = (text: string): object => {
 
 /** Hands a request on as it is; the worker is on loopback and judges it. */
 const pass = (req: IncomingMessage, res: ServerResponse, adminUrl: string): void => {
-  const { method, url, rawHeaders } = req;
-  const asked = request(
-    `${adminUrl}${url ?? '/'}`,
-    { method, headers: rawHeaders, timeout: PASS_TIMEOUT_MS },
-    (answer) => {
-      res.writeHead(answer.statusCode ?? 502, answer.rawHeaders);
-      answer.pipe(res);
-    },
-  );
+  const { method, url: path = '/', rawHeaders: headers } = req;
+  const { hostname, port } = new URL(adminUrl);
+  // The target stays a text of its own: as part of a URL it could change where the request goes, or be none.
+  const asked = request({ hostname, port, method, path, headers, timeout: PASS_TIMEOUT_MS }, (answer) => {
+    res.writeHead(answer.statusCode ?? 502, answer.rawHeaders);
+    answer.once('close', () => {
+      if (!answer.complete) res.destroy();
+    });
+    answer.pipe(res);
+  });
   asked.on('timeout', () => asked.destroy());
   asked.on('error', () => {
     if (res.headersSent) res.destroy();
@@ -103,6 +104,8 @@ const pass = (req: IncomingMessage, res: ServerResponse, adminUrl: string): void
         error: { message: 'The worker did not answer.', type: 'server_error', code: 'upstream_error' },
       });
   });
+  // Nobody waits for what a caller who left has asked.
+  res.once('close', () => asked.destroy());
   req.pipe(asked);
 };
 
