@@ -23,7 +23,8 @@ admin_permitted if {
 	operating[input.request.endpoint]
 }
 
-# What the caller's roles may do on the control plane, with which keys, and where.
+# What the caller's roles may do on the control plane, and with which keys: in its own organisation all of them together,
+# in the others those that reach every organisation. One that may look everywhere lifts no other that may write at home.
 operating contains operation if {
 	some role in caller.roles
 	some operation, true in role.admin
@@ -34,12 +35,21 @@ granting contains name if {
 	some name, true in role.grants
 }
 
-default everywhere := false
-
-everywhere if {
+operating_everywhere contains operation if {
 	some role in caller.roles
 	role.all_organizations == true
+	some operation, true in role.admin
 }
+
+granting_everywhere contains name if {
+	some role in caller.roles
+	role.all_organizations == true
+	some name, true in role.grants
+}
+
+default everywhere := false
+
+everywhere if operating_everywhere[input.request.endpoint]
 
 # The gateway looks at no other organisation's keys, so that what belongs to others is not found.
 default admin_org := null
@@ -76,16 +86,34 @@ roles_beyond contains name if {
 }
 
 grantable(name) if {
-	granting[name]
+	grants_there[name]
 	role := data.roles[name]
-	count({operation | some operation, true in object.get(role, "admin", {})} - operating) == 0
-	count({other | some other, true in object.get(role, "grants", {})} - granting) == 0
-	within_reach(role)
+	operations := {operation | some operation, true in object.get(role, "admin", {})}
+	grants := {other | some other, true in object.get(role, "grants", {})}
+	count(operations - operating) == 0
+	count(grants - granting) == 0
+	within_reach(role, operations, grants)
 }
 
-within_reach(role) if not role.all_organizations
+# Keys of another organisation are for those roles alone that reach it.
+default abroad := false
 
-within_reach(_) if everywhere
+abroad if {
+	everywhere
+	input.target.org != input.caller.org
+}
+
+grants_there := granting if not abroad
+
+grants_there := granting_everywhere if abroad
+
+within_reach(role, _, _) if not role.all_organizations
+
+within_reach(_, operations, grants) if {
+	everywhere
+	count(operations - operating_everywhere) == 0
+	count(grants - granting_everywhere) == 0
+}
 
 # A caller that is itself limited to workflows grants no others.
 workflows_beyond contains name if {

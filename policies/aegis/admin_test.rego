@@ -149,6 +149,37 @@ test_no_data_lifts_a_role_above_its_grantor if {
 	decision.allow
 }
 
+# An auditor who sees the usage of all, and administers the keys of its own organisation.
+roaming_auditor := ["admin", "auditor"]
+
+auditor := {"admin": {"admin.usage": true}, "all_organizations": true}
+
+test_a_role_for_all_organisations_lifts_no_other_role if {
+	everywhere := ask({"caller": {"roles": roaming_auditor}, "request": {"endpoint": "admin.usage"}}) with data.roles.auditor as auditor
+	[everywhere.allow, everywhere.org] == [true, null]
+	every operation in key_operations {
+		own := ask({"caller": {"roles": roaming_auditor}, "request": {"endpoint": operation}}) with data.roles.auditor as auditor
+		[operation, own.allow, own.org] == [operation, true, "demo-university"]
+		other := {"org": "demo-college", "team": "year-12"}
+		codes(ask_for(operation, roaming_auditor, other)) == {"organization_not_allowed"} with data.roles.auditor as auditor
+	}
+	codes(create(roaming_auditor, {"roles": ["auditor"]})) == {"role_not_grantable"} with data.roles.auditor as auditor
+		with data.roles.admin.grants as {"auditor": true}
+}
+
+test_what_reaches_all_organisations_is_granted_by_whom_it_reaches_so if {
+	keeper := {"admin": {"admin.keys.create": true}, "grants": {"student": true}, "all_organizations": true}
+	other := {"org": "demo-college", "team": "year-12"}
+	both := ["admin", "keeper"]
+	create(both, other).allow with data.roles.keeper as keeper
+	codes(create(both, object.union(other, {"roles": ["teacher"]}))) == {"role_not_grantable"} with data.roles.keeper as keeper
+	create(both, {"roles": ["teacher"]}).allow with data.roles.keeper as keeper
+	lifted := {"admin": {"admin.keys.revoke": true}, "all_organizations": true}
+	codes(create(both, {"roles": ["lifted"]})) == {"role_not_grantable"} with data.roles.keeper as keeper
+		with data.roles.lifted as lifted
+		with data.roles.admin.grants as {"lifted": true}
+}
+
 test_a_credential_limited_to_workflows_grants_no_others if {
 	grant_limited(["quiz"]).allow
 	codes(grant_limited(["quiz", "grading"])) == {"workflow_not_grantable"}
