@@ -10,6 +10,8 @@ export interface Query {
 }
 
 const LONGEST_VALUE = 512;
+/** No name has them, and Postgres takes no NUL. */
+const CONTROL = /\p{Cc}/u;
 
 /**
  * Reads a query with these parameters and no others, so that one with a typing error is not taken for all there is.
@@ -26,6 +28,7 @@ export const readQuery = (query: URLSearchParams, names: readonly string[]): Que
     const value = query.get(name);
     if (value === null) return undefined;
     if (value === '' || value.length > LONGEST_VALUE) throw bad(name, `${name} has 1 to ${LONGEST_VALUE} characters.`);
+    if (CONTROL.test(value)) throw bad(name, `${name} has control characters.`);
     return value;
   };
   return {

@@ -15,6 +15,7 @@ export const parseRange = (
   const days = /^(\d{1,4})d$/.exec(since);
   if (days && Number(days[1]) < 1) throw new RangeError(`${names.since}: 1d is the least, and means today`);
   const firstDay = days ? shiftDay(lastDay, 1 - Number(days[1])) : dayOf(since, names.since, names);
+  if (!DAY.test(firstDay)) throw new RangeError(`${names.since}: ${since} goes back before the year 0`);
   if (firstDay > lastDay) throw new RangeError(`${names.since} ${firstDay} is after ${names.until} ${lastDay}`);
   return { firstDay, lastDay };
 };
@@ -25,10 +26,11 @@ export const rangeBefore = ({ firstDay, lastDay }: DayRange): DayRange => {
   return { firstDay: shiftDay(firstDay, -days), lastDay: shiftDay(firstDay, -1) };
 };
 
+const DAY = /^\d{4}-\d{2}-\d{2}$/;
+
 const dayOf = (text: string, option: string, names: { readonly since: string }): string => {
   const time = Date.parse(`${text}T00:00:00Z`);
-  if (/^\d{4}-\d{2}-\d{2}$/.test(text) && !Number.isNaN(time) && new Date(time).toISOString().startsWith(text))
-    return text;
+  if (DAY.test(text) && !Number.isNaN(time) && new Date(time).toISOString().startsWith(text)) return text;
   throw new RangeError(
     `${option}: "${text}" is neither a day such as 2026-11-01 nor, for ${names.since}, a number of days such as 7d`,
   );
