@@ -46,7 +46,19 @@ user := [budget("user", caller.user_subject, "day", max(daily))] if {
 	bound
 }
 
-user := [] if caller.user == ""
+# A credential without a user is one itself: a token that leaves out its holder's name lifts no cap. Only who may act for
+# users spends as itself without one.
+user := [budget("key", input.caller.id, "day", max(daily))] if {
+	caller.user == ""
+	bound
+	not caller.acts_for_users
+}
+
+user := [] if {
+	caller.user == ""
+	bound
+	caller.acts_for_users
+}
 
 user := [] if {
 	is_string(caller.user)

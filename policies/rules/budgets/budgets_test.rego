@@ -41,7 +41,14 @@ test_of_several_daily_budgets_the_largest_binds if {
 }
 
 test_a_service_without_a_user_has_no_daily_budget if {
-	scopes({"caller": {"user": ""}}) == ["org", "team"]
+	own := data.rules.budgets.user with input as testing.request({"caller": {"user": "", "roles": ["service"]}})
+	own == []
+}
+
+test_a_student_without_a_name_has_the_daily_budget_of_its_credential if {
+	[_, _, own] := budgets({"caller": {"user": "", "id": "jwt_0123"}})
+	[own.scope, own.subject, own.period, own.micro_usd] == ["key", "jwt_0123", "day", 2000000]
+	scopes({"caller": {"user": "", "roles": ["teacher"]}}) == ["org", "team"]
 }
 
 test_a_fraction_of_a_cent_is_a_whole_number_of_micro_dollars if {
