@@ -7,6 +7,7 @@ import { type Check, ok, problem } from './doctor-check.ts';
 import { checkHome } from './doctor-home.ts';
 import { checkClock, checkPorts } from './doctor-host.ts';
 import { checkIssuers } from './doctor-issuers.ts';
+import { checkReceivers } from './doctor-receivers.ts';
 import { checkRedis } from './doctor-redis.ts';
 import { checkStore } from './doctor-store.ts';
 import { checkUpstream } from './doctor-upstream.ts';
@@ -23,7 +24,9 @@ interface DoctorFlags {
 /** `aegis doctor`: looks at everything that a gateway needs, and says what to mend. Nothing is changed. */
 export const doctorCommand = (): Command =>
   new Command('doctor')
-    .description('check config, home, Postgres, Redis, bundle, upstreams, clock and ports, and say what to mend')
+    .description(
+      'check config, home, Postgres, Redis, bundle, upstreams, issuers, receivers, clock and ports, and say what to mend',
+    )
     .option('--config <file>', `the config; without one ./${DEFAULT_CONFIG}, else the demo`)
     .option('--timeout <time>', 'for each step of asking an upstream', parseTimeout, 5_000)
     .option('--json', 'print JSON')
@@ -44,7 +47,7 @@ const examine = async ({ config, timeout }: DoctorFlags, now: number): Promise<C
   const checks: Check[] = [];
   const settings = readSettings(config, checks);
   if (!settings) return checks;
-  const [home, store, redis, bundle, ports, upstreams, issuers] = await Promise.all([
+  const [home, store, redis, bundle, ports, upstreams, issuers, receivers] = await Promise.all([
     checkHome(settings.home, now, settings.store.url !== ''),
     checkStore(settings.home, settings.store.url, timeout),
     checkRedis(settings.redis.url, timeout),
@@ -52,8 +55,17 @@ const examine = async ({ config, timeout }: DoctorFlags, now: number): Promise<C
     checkPorts(settings),
     Promise.all(settings.upstreams.map((upstream) => checkUpstream(upstream, timeout))),
     checkIssuers(settings.identity.jwt, timeout),
+    checkReceivers(settings, timeout),
   ]);
-  checks.push(...home, ...store, ...redis, ...bundle, ...upstreams.flatMap((upstream) => upstream.checks), ...issuers);
+  checks.push(
+    ...home,
+    ...store,
+    ...redis,
+    ...bundle,
+    ...upstreams.flatMap((upstream) => upstream.checks),
+    ...issuers,
+    ...receivers,
+  );
   const times = upstreams.map(({ serverTimeMs }) => serverTimeMs).filter((time) => time !== null);
   checks.push(await checkClock(settings, now, times), ...ports);
   return checks;
