@@ -36,7 +36,9 @@ export interface Cluster {
   key(grant: KeyGrant): Promise<string>;
   /** Outcomes of chat completions in all audit logs. */
   outcomes(): Promise<AuditOutcome[]>;
-  /** Waits until the shared ledger has as many of them as the audit logs; gives both. */
+  /** Of chat completions in the shared ledger; undefined before the first. */
+  ledger(): Promise<UsageGroup | undefined>;
+  /** Waits until the ledger has as many of them as the audit logs, which must not grow meanwhile; gives both. */
   settled(timeoutMs?: number): Promise<{ readonly outcomes: AuditOutcome[]; readonly ledger: UsageGroup }>;
   /** Stops all; gives their exit codes. */
   stop(): Promise<(number | null)[]>;
@@ -107,6 +109,7 @@ export const openCluster = async ({
         return secret;
       },
       outcomes,
+      ledger,
       settled: (timeoutMs = 20_000) =>
         until(async () => {
           const [now, all] = [await ledger(), await outcomes()];
@@ -168,7 +171,7 @@ export const readiness = async (url: string): Promise<{ status: number; limits: 
 
 /** Callers that each ask one gateway again and again, with a pause in between, until they are stopped. */
 export interface Load {
-  /** What came of those that began since the last call. */
+  /** What came since the last call. */
   since(): Answered[];
   /** Ends it; gives what is left. */
   stop(): Promise<Answered[]>;
@@ -180,8 +183,8 @@ export const startLoad = (urls: readonly string[], keys: readonly string[], paus
   const callers = urls.flatMap((url) =>
     keys.map(async (key) => {
       while (isAsking) {
-        const into = answers;
-        into.push(await ask(url, key, { max_tokens: 60 }));
+        const answer = await ask(url, key, { max_tokens: 60 });
+        answers.push(answer);
         await new Promise((resolve) => setTimeout(resolve, pauseMs * (0.5 + Math.random())));
       }
     }),
