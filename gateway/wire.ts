@@ -1,5 +1,6 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import pino, { type Logger } from 'pino';
 import { createAdminApi } from './admin/admin-api.ts';
 import { createControlPlane } from './admin/control-plane.ts';
@@ -50,6 +51,9 @@ import { openUpstreams } from './upstream/upstreams.ts';
 import { watchGateway } from './watch-gateway.ts';
 
 const NOTHING: ReadonlySet<Exchange> = new Set();
+
+/** How long a stop waits for a shared ledger to have the last requests. */
+const LAST_ROWS_MS = 2_000;
 
 /** How long requests under way may take after a stop was asked for: the whole stop fits the 30 s that Kubernetes gives. */
 const GRACE_MS = 25_000;
@@ -166,7 +170,12 @@ const open = async (
     worker: new URL('./ledger-worker.ts', import.meta.url),
     onError: onStoreError,
   });
-  closers.push(() => ledger.close());
+  closers.push(async () => {
+    // A gateway that stops for good leaves nothing behind that only its own log has.
+    if (isShared && ledger.healthy)
+      await Promise.race([ledger.catchUp(), pause(LAST_ROWS_MS, undefined, { ref: false })]).catch(() => {});
+    await ledger.close();
+  });
   // Budgets begin where the ledger says they are: it must know all that happened before.
   if (!isShared) await ledger.catchUp();
   const limiter = await openLimiter(settings, isShared ? sharedHistory(database, ledger, keys) : database, log);
