@@ -21,7 +21,7 @@ import { HAS_REDIS, openTestRedis, type TestRedis } from '../support/redis.ts';
 // the 60 s of the design.
 
 const OUTAGE_MS = process.env.AEGIS_LONG ? 60_000 : 10_000;
-const HANG_MS = process.env.AEGIS_LONG ? 30_000 : 5_000;
+const HANG_MS = process.env.AEGIS_LONG ? 30_000 : 4_000;
 const STEADY_MS = 2_000;
 /** A machine that does other things at the same time has pauses of its own. */
 const SLOWER_MS = 750;

@@ -22,8 +22,8 @@ import { HAS_REDIS, openTestRedis, type TestRedis } from '../support/redis.ts';
 // connections stay and nothing answers. Callers are of two teams: one whose budget is never used up, by which times and
 // statuses are judged, and one whose budget is used up meanwhile. With AEGIS_LONG set each outage takes 10 s.
 
-const OUTAGE_MS = process.env.AEGIS_LONG ? 10_000 : 3_000;
-const STEADY_MS = 2_500;
+const OUTAGE_MS = process.env.AEGIS_LONG ? 10_000 : 2_500;
+const STEADY_MS = 2_000;
 const CAP_MICRO_USD = 12_000;
 /** A machine that does other things at the same time has pauses of its own; the goal is 20 and 60 ms. */
 const SLOWER_MS = 750;
