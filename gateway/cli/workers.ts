@@ -105,10 +105,15 @@ class Worker {
     child.on('message', (message) => {
       this.ready = message as WorkerReady;
     });
-    this.#exited = once(child, 'exit').then(([code]) => {
-      this.ready = null;
-      if (performance.now() - startedAt > STEADY_MS) this.#pauseMs = FIRST_PAUSE_MS;
-      return code as number | null;
+    this.#exited = new Promise((resolve) => {
+      const end = (code: number | null): void => {
+        this.ready = null;
+        if (performance.now() - startedAt > STEADY_MS) this.#pauseMs = FIRST_PAUSE_MS;
+        resolve(code);
+      };
+      child.once('exit', end);
+      // A process that could not be made (no memory, too many) never exits.
+      child.once('error', () => end(null));
     });
     return child;
   }

@@ -70,7 +70,10 @@ optional('codex')('codex (skipped unless .tools/agents has it)', () => {
       wire_api: '"responses"',
       supports_websockets: 'false',
     };
-    const settings = Object.entries(provider).flatMap(([key, value]) => ['-c', `model_providers.aegis.${key}=${value}`]);
+    const settings = Object.entries(provider).flatMap(([key, value]) => [
+      '-c',
+      `model_providers.aegis.${key}=${value}`,
+    ]);
     return say(
       'codex',
       ['exec', '--skip-git-repo-check', '-c', 'model_provider="aegis"', ...settings, '-m', model, QUESTION],
