@@ -1,4 +1,4 @@
-import { assertAmount, budgetOf, type Counter, counterOf, type SpendHistory } from './account.ts';
+import { assertAmount, budgetOf, type Counter, counterOf, HistoryAway, type SpendHistory } from './account.ts';
 import { createAccounts } from './accounts.ts';
 import { createCalendar } from './calendar.ts';
 import { createElapsedClock } from './clock.ts';
@@ -114,7 +114,8 @@ export const createMemoryLimiter = ({ history, leaseMs = LEASE_MS }: MemoryLimit
         for (const budget of account.budgets) {
           if (entries.length === MAX_SPEND_ENTRIES) return entries;
           if (budget.current === undefined) continue; // Its first take failed: an unknown zone, or no history.
-          const counter = counterOf(account, budget, now, calendar, history);
+          const counter = knownCounter(account, budget, now, calendar, history);
+          if (counter === undefined) continue;
           entries.push({
             scope,
             subject,
@@ -129,6 +130,16 @@ export const createMemoryLimiter = ({ history, leaseMs = LEASE_MS }: MemoryLimit
       return entries;
     },
   };
+};
+
+/** The counter of the period, or undefined while it is a new one of which nobody was asked yet: the take to come will ask. */
+const knownCounter = (...args: Parameters<typeof counterOf>): Counter | undefined => {
+  try {
+    return counterOf(...args);
+  } catch (error) {
+    if (error instanceof HistoryAway) return undefined;
+    throw error;
+  }
 };
 
 /** The refusal that takes longest to pass, or undefined when every share fits. Changes nothing. */
