@@ -53,6 +53,8 @@ export class ChainWriter {
   #isHealthy = true;
   #isClosed = false;
   #waitingBytes = 0;
+  /** When the disk was last asked for something, or answered. */
+  #heardAt = 0;
 
   constructor(options: ChainWriterOptions) {
     this.#options = options;
@@ -136,7 +138,7 @@ export class ChainWriter {
       group.add(JSON.stringify(openingRecord(opening, new Date(now()).toISOString())));
       this.#tail = group.end;
     }
-    group.timer = setTimeout(() => this.#stall(), timeoutMs);
+    group.timer = setTimeout(() => this.#checkStall(group), timeoutMs);
     this.#queue.push(group);
     // Records of one turn of the event loop go together.
     this.#running ??= new Promise<void>((resolve) => setImmediate(resolve)).then(() => this.#run());
@@ -146,6 +148,7 @@ export class ChainWriter {
   async #run(): Promise<void> {
     for (let group = this.#queue.shift(); group; group = this.#queue.shift()) {
       this.#underWay = group;
+      this.#heard();
       try {
         await this.#write(group);
         this.#succeed(group);
@@ -160,7 +163,7 @@ export class ChainWriter {
   async #write(group: Group): Promise<void> {
     if (this.#isDirty) await this.#repair();
     const writes = [this.#writeFrames(group)];
-    for (const [segment, parts] of group.contents) writes.push(segment.write(parts));
+    for (const [segment, parts] of group.contents) writes.push(segment.write(parts).finally(() => this.#heard()));
     // All must be over, also when one failed: a repair must not race with a write.
     for (const result of await Promise.allSettled(writes)) if (result.status === 'rejected') throw result.reason;
   }
@@ -168,7 +171,13 @@ export class ChainWriter {
   async #writeFrames(group: Group): Promise<void> {
     const file = this.#file && this.#fileSegment === group.segment ? this.#file : await this.#openSegment(group);
     await file.append([group.frames]);
+    this.#heard();
     await file.sync();
+    this.#heard();
+  }
+
+  #heard(): void {
+    this.#heardAt = performance.now();
   }
 
   async #openSegment(group: Group): Promise<AppendFile> {
@@ -204,13 +213,23 @@ export class ChainWriter {
     await this.#repair().catch(() => {});
   }
 
-  /** A group has waited too long. Its write may still come through; whatever waits behind it is taken back. */
+  /**
+   * A group has waited long. Only a disk that has been silent for so long is to blame: a process that had no time hears
+   * first what the disk has answered meanwhile, and a disk that goes on is waited for.
+   */
+  #checkStall(group: Group): void {
+    setImmediate(() => {
+      if (group !== this.#underWay && !this.#queue.includes(group)) return;
+      const silentMs = this.#underWay ? performance.now() - this.#heardAt : 0;
+      const leftMs = this.#options.timeoutMs - silentMs;
+      if (leftMs <= 0) this.#stall();
+      else group.timer = setTimeout(() => this.#checkStall(group), Math.ceil(leftMs));
+    });
+  }
+
+  /** The disk does not answer. Its write may still come through; whatever waits behind it is taken back. */
   #stall(): void {
-    if (!this.#underWay) {
-      // Not the disk: the event loop was held up before the first write of these groups could start.
-      for (const group of this.#queue) group.timer?.refresh();
-      return;
-    }
+    if (!this.#underWay) return;
     const error = unavailable(`the audit disk did not answer within ${this.#options.timeoutMs} ms`);
     this.#isHealthy = false;
     this.#isStalled = true;

@@ -254,6 +254,20 @@ describe('a disk that fails', () => {
       expect(await verifyAudit(home)).toMatchObject({ ok: true });
     }));
 
+  test('a process that had no time while the disk wrote does not blame the disk', () =>
+    withHome(async (_home, open) => {
+      const log = await open({ timeoutMs: 50 });
+      await log.append(intentOf('d0'));
+      for (let times = 0; times < 5; times++) {
+        const appended = log.append(intentOf(`d${times + 1}`));
+        await new Promise((resolve) => setImmediate(resolve)); // The write is under way.
+        const end = performance.now() + 80;
+        while (performance.now() < end);
+        await appended;
+      }
+      expect(log.healthy).toBe(true);
+    }));
+
   test('a record that cannot be encoded is refused alone', () =>
     withHome(async (home, open) => {
       const log = await open();
