@@ -1,7 +1,7 @@
 import { PEOPLE, type TestGateway } from './gateway.ts';
 
-/** Requests of one user before the next one's turn. */
-const TURN = 100;
+/** Requests of one user before the next one's turn: fewer than a user may have under way, should none be settled yet. */
+const TURN = 12;
 
 /** Keys of many users and two teams in turn, for a test that asks often: one user's rates would end it early. */
 export const callersInTurn = (gateway: TestGateway): (() => Promise<Record<'authorization', string>>) => {
