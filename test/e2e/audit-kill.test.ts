@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from '@jest/globals';
 import { ContentReader } from '../../gateway/audit/content.ts';
 import { auditLayout } from '../../gateway/audit/layout.ts';
+import { openAuditLog } from '../../gateway/audit/log.ts';
 import { readAudit } from '../../gateway/audit/read.ts';
 import { verifyAudit } from '../../gateway/audit/verify.ts';
 import { answerPieces } from '../support/audit.ts';
@@ -63,6 +64,9 @@ describe('kill -9 of a process that appends under load', () => {
       expect(longAnswers).toBeGreaterThan(KILLS);
       expect([...acknowledged].filter((line) => !recorded.has(line))).toEqual([]);
       expect([...recorded].filter(([, times]) => times !== 1)).toEqual([]);
+      // The next start tells which contents the last kill took from records that nobody was told of.
+      const log = await openAuditLog({ home, onWarning: () => {} });
+      await log.close();
       const report = await verifyAudit(home);
       expect(report).toMatchObject({ ok: true, problems: [] });
       // Every earlier run's intents got their outcome from the run after it; only the last run's are open.
