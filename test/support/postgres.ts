@@ -104,7 +104,14 @@ export const openPostgres = async ({ config = [], prepare }: PostgresOptions = {
     if (!isRunning()) return;
     // Backends are in process groups of their own: found by their parent.
     const children = childrenOf(server.pid!);
-    for (const pid of [server.pid!, ...children]) process.kill(pid, signal);
+    for (const pid of [server.pid!, ...children]) {
+      try {
+        process.kill(pid, signal);
+      } catch (error) {
+        // A backend may have ended since it was listed.
+        if ((error as { code?: string }).code !== 'ESRCH') throw error;
+      }
+    }
   };
   const stop = async (how: 'fast' | 'crash' = 'fast'): Promise<void> => {
     if (!isRunning()) return;
