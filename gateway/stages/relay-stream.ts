@@ -17,8 +17,8 @@ import { outputTokenBound } from './admit.ts';
 import { AnswerContent, type ContentListener } from './answer-content.ts';
 import type { Answer, AnswerSink } from './forward.ts';
 import { beyondReserved, createOutputBound, type OutputBound } from './output-bound.ts';
-import { saidError, translationContext } from './respond.ts';
 import { createStreamRestore, type StreamRestore } from './restore.ts';
+import { saidError, translationContext } from './translated.ts';
 
 /** One event of a stream, at most: a long tool argument fits, a stream without line ends does not. */
 const MAX_EVENT_BYTES = 8 * 1024 * 1024;

@@ -1,25 +1,24 @@
 import type { ServerResponse } from 'node:http';
-import { decidedHeaders, relayedErrorBody } from '../answer-error.ts';
+import { decidedHeaders } from '../answer-error.ts';
 import { accountOf, conclude, contentOf } from '../conclude.ts';
 import { GatewayError } from '../errors.ts';
 import { type Exchange, stopping } from '../exchange.ts';
 import type { Gateway } from '../gateway.ts';
 import type { Ending } from '../outcome.ts';
 import type { Json } from '../protocol/fields.ts';
-import type { Call, Dialect } from '../protocol/protocol.ts';
+import type { Call } from '../protocol/protocol.ts';
 import { protocolOf } from '../protocol/protocols.ts';
-import { type ProviderError, providerErrorOf } from '../protocol/provider-error.ts';
+import { providerErrorOf } from '../protocol/provider-error.ts';
 import { mayTellError } from '../protocol/stream-events.ts';
-import type { Translation, TranslationContext } from '../protocol/translation.ts';
 import { estimateTokens } from '../tokens.ts';
-import { failureError, isContextOverflow } from '../upstream/classify.ts';
+import { failureError } from '../upstream/classify.ts';
 import { relayedHeaders } from '../upstream/headers.ts';
 import { costUsd, type Evidence } from './account.ts';
 import { outputTokenBound } from './admit.ts';
-import type { Candidate } from './candidates.ts';
 import type { Answer } from './forward.ts';
 import { relayStream } from './relay-stream.ts';
 import { restoreAnswer } from './restore.ts';
+import { saidError, translated } from './translated.ts';
 
 /**
  * Gives the caller the answer: restored, accounted for, and recorded before its last byte. Throws GatewayError while
@@ -94,49 +93,6 @@ const relayBody = async (gw: Gateway, x: Exchange, call: Call, answer: Answer, r
     'content-length': sent.length,
   });
   res.end(sent);
-};
-
-/** An answer or a refusal in the caller's wire format. */
-const translated = (
-  x: Exchange,
-  call: Call,
-  { status, candidate }: Answer,
-  translation: Translation,
-  body: Json,
-): Json => {
-  if (status < 400) return translation.answer(body, translationContext(x, call, candidate));
-  const error = providerErrorOf(body) ?? UNSAID;
-  const isTooLong = isContextOverflow(status, Buffer.from(JSON.stringify(body)));
-  return relayedErrorBody(isTooLong ? tooLong(error, call.dialect) : error, status, x, call);
-};
-
-/** By these words agents know that they have to shorten their conversation. */
-const tooLong = (error: ProviderError, dialect: Dialect): ProviderError =>
-  dialect === 'openai'
-    ? { ...error, code: 'context_length_exceeded' }
-    : { ...error, message: `prompt is too long: ${error.message}` };
-
-/** What a provider said went wrong where an answer was due, as the caller's error. */
-export const saidError = ({ message }: ProviderError, { upstream }: Candidate): GatewayError =>
-  new GatewayError('upstream_error', upstream.hideKeys(Buffer.from(message)).toString('utf8'));
-
-const UNSAID = {
-  message: 'The model provider refused the request and did not say why.',
-  type: '',
-  code: '',
-  param: null,
-};
-
-/** What a translator knows of this call. Throws TypeError before the call was sent. */
-export const translationContext = (x: Exchange, call: Call, candidate: Candidate): TranslationContext => {
-  const said = x.products.masked?.outgoingFor(candidate).said;
-  if (!said) throw new TypeError('a translated answer to a call that was not translated');
-  return {
-    body: said,
-    id: x.ids.requestId.replace('req_', ''),
-    created: Math.floor(x.receivedAt / 1000),
-    includeUsage: call.includeUsage,
-  };
 };
 
 /**
