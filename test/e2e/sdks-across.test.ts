@@ -2,6 +2,7 @@ import Anthropic from '@anthropic-ai/sdk';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import OpenAI from 'openai';
 import { openTestGateway, type TestGateway } from '../support/gateway.ts';
+import { rejectionOf } from '../support/rejection.ts';
 
 // The official clients with models of the other API, and the endpoints beyond chat and messages.
 
@@ -26,15 +27,6 @@ const GPT = 'gpt-5.4-nano';
 const MISTRAL = 'mistral-small-2603';
 const STORY = 'Write a paragraph about rivers.';
 const EMAIL = 'Write to eve.adams@example.org about rivers.';
-
-const errorOf = async (promise: PromiseLike<unknown>): Promise<unknown> => {
-  try {
-    await promise;
-  } catch (error) {
-    return error;
-  }
-  throw new Error('it did not fail');
-};
 
 const weather = { type: 'object' as const, properties: { city: { type: 'string' } } };
 
@@ -93,16 +85,16 @@ describe('chat completions of a Claude model', () => {
   });
 
   test('are refused for what it cannot say, naming the field', async () => {
-    const error = await errorOf(openai.chat.completions.create({ ...ask('Hi'), logit_bias: { '50256': 5 } }));
+    const error = await rejectionOf(openai.chat.completions.create({ ...ask('Hi'), logit_bias: { '50256': 5 } }));
     expect(error).toBeInstanceOf(OpenAI.BadRequestError);
     expect(error).toMatchObject({ status: 400, param: 'logit_bias', code: 'invalid_field' });
   });
 
   test('raise the provider’s errors as the client’s own', async () => {
-    const limited = await errorOf(openai.chat.completions.create(ask('sandbox:429')));
+    const limited = await rejectionOf(openai.chat.completions.create(ask('sandbox:429')));
     expect(limited).toBeInstanceOf(OpenAI.RateLimitError);
     const broken = openai.chat.completions.stream(ask('Tell me a long story. sandbox:truncate'));
-    expect(await errorOf(broken.finalChatCompletion())).toBeInstanceOf(OpenAI.APIError);
+    expect(await rejectionOf(broken.finalChatCompletion())).toBeInstanceOf(OpenAI.APIError);
   });
 });
 
@@ -158,10 +150,10 @@ describe.each([GPT, MISTRAL])('messages of %s', (model) => {
   });
 
   test('raise the provider’s errors as the client’s own', async () => {
-    const limited = await errorOf(anthropic.messages.create(ask('sandbox:429')));
+    const limited = await rejectionOf(anthropic.messages.create(ask('sandbox:429')));
     expect(limited).toBeInstanceOf(Anthropic.RateLimitError);
     const broken = anthropic.messages.stream(ask('Tell me a long story. sandbox:truncate'));
-    expect(await errorOf(broken.finalMessage())).toBeInstanceOf(Anthropic.APIError);
+    expect(await rejectionOf(broken.finalMessage())).toBeInstanceOf(Anthropic.APIError);
   });
 });
 
@@ -220,7 +212,7 @@ describe.each([GPT, CLAUDE, MISTRAL])('responses of %s', (model) => {
       stream: true,
     });
     const types: string[] = [];
-    const error = await errorOf(
+    const error = await rejectionOf(
       (async () => {
         for await (const event of stream) types.push(event.type);
       })(),
@@ -230,7 +222,7 @@ describe.each([GPT, CLAUDE, MISTRAL])('responses of %s', (model) => {
   });
 
   test('that lie at the provider cannot be gone on with', async () => {
-    const error = await errorOf(openai.responses.create({ model, input: 'Hi', previous_response_id: 'resp_1' }));
+    const error = await rejectionOf(openai.responses.create({ model, input: 'Hi', previous_response_id: 'resp_1' }));
     expect(error).toMatchObject({ status: 400, param: 'previous_response_id' });
   });
 });
@@ -263,9 +255,9 @@ describe('embeddings', () => {
   });
 
   test('need a model by name and a role', async () => {
-    const auto = await errorOf(researcher.embeddings.create({ model: 'auto', input: 'one' }));
+    const auto = await rejectionOf(researcher.embeddings.create({ model: 'auto', input: 'one' }));
     expect(auto).toMatchObject({ status: 403 });
-    const student = await errorOf(openai.embeddings.create({ model: 'text-embedding-3-small', input: 'one' }));
+    const student = await rejectionOf(openai.embeddings.create({ model: 'text-embedding-3-small', input: 'one' }));
     expect(student).toMatchObject({ status: 403, code: 'endpoint_not_allowed' });
   });
 });
@@ -287,7 +279,7 @@ describe('legacy completions', () => {
   });
 
   test('are refused for a model that has not', async () => {
-    const error = await errorOf(researcher.completions.create({ model: GPT, prompt: STORY }));
+    const error = await rejectionOf(researcher.completions.create({ model: GPT, prompt: STORY }));
     expect(error).toMatchObject({ status: 403 });
   });
 });

@@ -2,6 +2,7 @@ import Anthropic from '@anthropic-ai/sdk';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import OpenAI from 'openai';
 import { openTestGateway, type TestGateway } from '../support/gateway.ts';
+import { rejectionOf } from '../support/rejection.ts';
 
 let gateway: TestGateway;
 let openai: OpenAI;
@@ -19,16 +20,6 @@ beforeAll(async () => {
 afterAll(() => gateway.close());
 
 const QUESTION = 'Which planet is largest?\nA. Mars\nB. Jupiter\nC. Venus';
-
-/** What a promise rejects with. */
-const errorOf = async (promise: PromiseLike<unknown>): Promise<unknown> => {
-  try {
-    await promise;
-  } catch (error) {
-    return error;
-  }
-  throw new Error('it did not fail');
-};
 
 describe('the openai client with another base URL', () => {
   test('gets a chat completion', async () => {
@@ -95,7 +86,7 @@ describe('the openai client with another base URL', () => {
   });
 
   test('raises PermissionDeniedError with the code of the rule for a model that is not allowed', async () => {
-    const error = await errorOf(
+    const error = await rejectionOf(
       openai.chat.completions.create({ model: 'gpt-6-astra', messages: [{ role: 'user', content: 'Hi' }] }),
     );
     expect(error).toBeInstanceOf(OpenAI.PermissionDeniedError);
@@ -107,18 +98,18 @@ describe('the openai client with another base URL', () => {
 
   test('raises AuthenticationError for a bad key and NotFoundError for an unknown model', async () => {
     const stranger = new OpenAI({ baseURL: `${gateway.url}/v1`, apiKey: 'sk-unknown', maxRetries: 0 });
-    const refused = await errorOf(
+    const refused = await rejectionOf(
       stranger.chat.completions.create({ model: 'auto', messages: [{ role: 'user', content: 'Hi' }] }),
     );
     expect(refused).toBeInstanceOf(OpenAI.AuthenticationError);
     expect(refused).toMatchObject({ status: 401, code: 'invalid_credential' });
-    const missing = await errorOf(openai.models.retrieve('gpt-6-astra'));
+    const missing = await rejectionOf(openai.models.retrieve('gpt-6-astra'));
     expect(missing).toBeInstanceOf(OpenAI.NotFoundError);
     expect(missing).toMatchObject({ status: 404, code: 'not_found' });
   });
 
   test('raises RateLimitError when every provider limits, with the wait', async () => {
-    const error = await errorOf(
+    const error = await rejectionOf(
       openai.chat.completions.create({ model: 'gpt-5.4-nano', messages: [{ role: 'user', content: 'sandbox:429' }] }),
     );
     expect(error).toBeInstanceOf(OpenAI.RateLimitError);
@@ -133,7 +124,7 @@ describe('the openai client with another base URL', () => {
       messages: [{ role: 'user', content: 'Tell me a long story. sandbox:truncate' }],
     });
     let chunks = 0;
-    const error = await errorOf(
+    const error = await rejectionOf(
       (async () => {
         for await (const _ of stream) chunks++;
       })(),
@@ -197,7 +188,7 @@ describe('the Anthropic client with another base URL', () => {
   });
 
   test('raises PermissionDeniedError, AuthenticationError, NotFoundError and RateLimitError of its own', async () => {
-    const denied = await errorOf(anthropic.messages.create(request('Hi', 'claude-opus-5-5')));
+    const denied = await rejectionOf(anthropic.messages.create(request('Hi', 'claude-opus-5-5')));
     expect(denied).toBeInstanceOf(Anthropic.PermissionDeniedError);
     expect(denied).toMatchObject({
       status: 403,
@@ -205,20 +196,20 @@ describe('the Anthropic client with another base URL', () => {
       requestID: expect.stringMatching(/^req_/),
     });
     const stranger = new Anthropic({ baseURL: gateway.url, apiKey: 'sk-unknown', maxRetries: 0 });
-    const refused = await errorOf(stranger.messages.create(request('Hi')));
+    const refused = await rejectionOf(stranger.messages.create(request('Hi')));
     expect(refused).toBeInstanceOf(Anthropic.AuthenticationError);
     expect(refused).toMatchObject({ error: { error: { type: 'authentication_error' } } });
-    const missing = await errorOf(anthropic.models.retrieve('claude-none'));
+    const missing = await rejectionOf(anthropic.models.retrieve('claude-none'));
     expect(missing).toBeInstanceOf(Anthropic.NotFoundError);
     expect(missing).toMatchObject({ error: { type: 'error', error: { type: 'not_found_error' } } });
-    const limited = await errorOf(anthropic.messages.create(request('sandbox:429', 'claude-haiku-5-5')));
+    const limited = await rejectionOf(anthropic.messages.create(request('sandbox:429', 'claude-haiku-5-5')));
     expect(limited).toBeInstanceOf(Anthropic.RateLimitError);
     expect(limited).toMatchObject({ error: { error: { type: 'rate_limit_error' } } });
   });
 
   test('raises an error in the middle of a stream that breaks', async () => {
     const stream = anthropic.messages.stream(request('Tell me a long story. sandbox:truncate', 'claude-haiku-5-5'));
-    const error = await errorOf(stream.finalMessage());
+    const error = await rejectionOf(stream.finalMessage());
     expect(error).toBeInstanceOf(Anthropic.APIError);
     expect(error).toMatchObject({ error: { error: { code: 'upstream_error' } } });
   });
