@@ -19,6 +19,7 @@ import { wayTo } from './stages/outgoing.ts';
 import { read } from './stages/read.ts';
 import { dialectOf, newIds, receive } from './stages/receive.ts';
 import { respond } from './stages/respond.ts';
+import type { Input } from './types.gen.ts';
 
 /** The data plane as a Koa application. `open` holds the exchanges under way, so that a stop can wait for them. */
 export const createApp = (gw: Gateway, open: Set<Exchange>): Koa => {
@@ -75,12 +76,12 @@ const serve =
     const caller = x.keep('caller', await authenticate(head, gw, x.receivedAt));
     if (head.endpoint === 'models') {
       const { input } = x.keep('described', { input: describeBodiless(head, caller, gw.facts) });
-      return answerModels(gw, x, head, input, servingPolicy(gw, x), res);
+      return answerModels(gw, x, head, input, servingPolicy(gw, x, input), res);
     }
     const call = x.keep('call', await read(req, head, gw.limits));
-    const policy = servingPolicy(gw, x);
     const described = describe(call, head, caller, gw.facts, gw.detector);
     x.keep('described', described);
+    const policy = servingPolicy(gw, x, described.input);
     const decision = x.keep('decision', decide(described.input, policy));
     if (!decision.allow) throw denial(decision);
 
@@ -107,8 +108,8 @@ const serve =
   };
 
 /** The policy of this request, taken once. Throws GatewayError `policy_unavailable` before the first activation. */
-const servingPolicy = (gw: Gateway, x: Exchange) => {
-  const policy = gw.policies.current;
+const servingPolicy = (gw: Gateway, x: Exchange, input: Input) => {
+  const policy = gw.policies.policyFor(input);
   if (!policy) throw new GatewayError('policy_unavailable', 'No policy bundle is active.');
   x.policy = policy;
   return policy;

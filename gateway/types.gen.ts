@@ -29,6 +29,8 @@ export interface Input {
       | 'models'
       | 'admin.upstreams'
       | 'admin.usage'
+      | 'admin.policies'
+      | 'admin.decisions'
       | 'admin.keys.list'
       | 'admin.keys.create'
       | 'admin.keys.rotate'
@@ -758,9 +760,13 @@ export interface Config {
    */
   bundles?: {
     /**
-     * A folder with rollout.yaml and bundles.
+     * A folder with rollout.yaml and bundles; or an http(s) address: of such a folder when it ends in a slash, else of one bundle, as OPA's bundle servers have it.
      */
     source?: string;
+    /**
+     * Sent as Authorization: Bearer to an http(s) source. Empty: nothing is sent.
+     */
+    token?: string;
     /**
      * PEM files of the keys that may sign bundles. The file name up to the first dot is the key's id.
      *
@@ -971,6 +977,10 @@ export interface Manifest {
        */
       input_schema_sha256: string;
       /**
+       * Address of a rule's source, with {file}, {line} and {commit} (of the signed claims) to be filled in, such as https://github.com/acme/policies/blob/{commit}/{file}#L{line}.
+       */
+      rule_link?: string;
+      /**
        * The explanation table: every annotated rule by its id.
        */
       rules: {
@@ -1002,7 +1012,7 @@ export interface Manifest {
 }
 
 /**
- * bundles/rollout.yaml: the desired state that every gateway converges on.
+ * bundles/rollout.yaml: the desired state that every gateway converges on. A candidate beside the stable bundle decides nothing (shadow), a share of the requests (canary) or all (full), and is taken back by itself when a guard is breached.
  */
 export interface Rollout {
   /**
@@ -1010,9 +1020,95 @@ export interface Rollout {
    */
   $schema?: string;
   /**
-   * File name of the bundle that serves, in the same folder.
+   * File name of the bundle that serves, in the same folder. With a candidate: what a rollback returns to.
    */
   stable: string;
+  /**
+   * File name of the bundle that is to become stable. Absent: no rollout is under way.
+   */
+  candidate?: string;
+  /**
+   * How far the candidate is: shadow decides beside stable and without effect; canary decides `percent` of the requests; full decides all, with stable held ready.
+   */
+  stage?: 'shadow' | 'canary' | 'full';
+  /**
+   * Of a canary: the share of requests that the candidate decides.
+   */
+  percent?: number;
+  /**
+   * Of a canary: what stays on one side. All requests of one organisation, user or session are decided by the same bundle; `request` draws each anew.
+   */
+  by?: 'org' | 'user' | 'session' | 'request';
+  /**
+   * Seconds that the stage must have lasted, with enough samples and no guard breached, before `next` begins.
+   */
+  hold_s?: number;
+  /**
+   * Stages that follow by themselves, in order, each after the one before it held. Absent: a person promotes.
+   *
+   * @maxItems 16
+   */
+  next?: RolloutStep[];
+  guards?: RolloutGuards;
+  /**
+   * Share of one processor that deciding twice may take on each gateway. Requests beyond it are not compared, and counted as such.
+   */
+  compare_cpu_share?: number;
+  /**
+   * A candidate that was rolled back stays back until this file or the candidate changes: raise it to try the same again.
+   */
+  attempt?: number;
+}
+export interface RolloutStep {
+  /**
+   * As above.
+   */
+  stage: 'shadow' | 'canary' | 'full';
+  /**
+   * As above.
+   */
+  percent?: number;
+  /**
+   * As above; default: that of the first stage.
+   */
+  hold_s?: number;
+}
+/**
+ * What takes the candidate back, measured over a sliding window on all gateways together. null switches a guard off.
+ */
+export interface RolloutGuards {
+  /**
+   * Length of the window.
+   */
+  window_s?: number;
+  /**
+   * A guard judges no fewer: requests the candidate decided, or in shadow those compared. Policy errors are judged at once.
+   */
+  min_requests?: number;
+  /**
+   * Share of the requests, both bundles asked, that the candidate refuses and stable allows, less those the other way round.
+   */
+  max_deny_rate_increase?: number | null;
+  /**
+   * Share of failed and broken answers among those the candidate let through, less that of stable. Not in shadow.
+   */
+  max_error_rate_increase?: number | null;
+  /**
+   * Share of answers that a candidate model but the first gave, less that of stable. Not in shadow.
+   */
+  max_fallback_rate_increase?: number | null;
+  /**
+   * 99th percentile of the time that one evaluation of the candidate takes.
+   */
+  max_evaluation_p99_ms?: number | null;
+  /**
+   * By how much an answer costs more, as a share of stable's: at the tokens it used and the prices of each bundle, for the model that each would have asked first.
+   */
+  max_cost_increase?: number | null;
+  /**
+   * Requests the candidate could not decide and stable could, from at least three callers.
+   */
+  max_policy_errors?: number | null;
 }
 
 /**

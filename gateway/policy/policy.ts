@@ -1,4 +1,13 @@
-import type { AdminDecision, BundleRef, Decision, Input, Manifest, PolicyData } from '../types.gen.ts';
+import type {
+  AdminDecision,
+  AuditOutcome,
+  BundleRef,
+  Decision,
+  Input,
+  Manifest,
+  PolicyData,
+  Usage,
+} from '../types.gen.ts';
 
 /**
  * A policy ready to decide: an activated bundle. `decide` is synchronous and bounded in time and memory. It throws
@@ -16,9 +25,30 @@ export interface Policy {
   admin(input: Input): AdminDecision;
 }
 
-/** Where the serving policy is found. `current` changes between two requests, never within one. */
+/** Where the serving policies are found: one, or while a candidate is rolled out two. They change between two requests, never within one. */
 export interface PolicySource {
-  /** The serving policy; undefined before the first activation. */
+  /** The policy that decides what is not drawn by a canary; undefined before the first activation. */
   readonly current: Policy | undefined;
+  /** The policy that decides this request. Asked once for each, so that one request sees one revision. */
+  policyFor(input: Input): Policy | undefined;
+  /** Tells how a decided request ended, for the guards of a rollout. Returns at once and never throws. */
+  observe(ended: EndedRequest): void;
   close(): Promise<void>;
+}
+
+/** A request that a policy decided, or failed to decide, after its end. */
+export interface EndedRequest {
+  readonly decisionId: string;
+  /** The policy that was asked. */
+  readonly policy: Policy;
+  readonly input: Input;
+  /** Undefined when the policy could not decide. */
+  readonly decision: Decision | undefined;
+  readonly outcome: AuditOutcome['outcome'];
+  readonly usage: Usage | null;
+  readonly costMicroUsd: number;
+  /** Whether the answer came from another candidate than the first. */
+  readonly isFallback: boolean;
+  /** What the evaluation took, milliseconds. */
+  readonly evaluationMs: number;
 }

@@ -133,6 +133,8 @@ export const openPolicySource = async (options: PolicySourceOptions): Promise<Fo
     get isRefusing() {
       return told !== undefined;
     },
+    policyFor: () => current,
+    observe: () => {},
     refresh,
     close: async () => {
       closed = true;

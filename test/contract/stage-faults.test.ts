@@ -107,11 +107,13 @@ const FAULTS: Record<string, { broken: Break; status: number; hasOutcome?: boole
   'the facts throw': { broken: ({ facts }) => ({ facts: { ...facts, spend: boom } }), status: 500 },
   'the detector throws': { broken: () => ({ detector: { name: 'broken', detect: boom } }), status: 500 },
   'no policy serves': {
-    broken: ({ policies }) => ({ policies: { ...policies, current: undefined } }),
+    broken: ({ policies }) => ({ policies: { ...policies, policyFor: () => undefined } }),
     status: 503,
   },
   'the policy throws': {
-    broken: ({ policies }) => ({ policies: { ...policies, current: { ...policies.current!, decide: boom } } }),
+    broken: ({ policies }) => ({
+      policies: { ...policies, policyFor: () => ({ ...policies.current!, decide: boom }) },
+    }),
     status: 500,
   },
   'there is no price': { broken: () => ({ prices: boom }), status: 500 },

@@ -181,7 +181,8 @@ describe('the control plane', () => {
     const admin = (): never => {
       throw new GatewayError('policy_unavailable', 'The policy could not decide this request.');
     };
-    await withGateway({ policies: { current: { ...current, admin }, close: async () => {} } }, async (url) => {
+    const policies = { ...gateway.running.gateway.policies, current: { ...current, admin } };
+    await withGateway({ policies }, async (url) => {
       const answer = await fetch(`${url}${PATH}`, { headers: asAdmin() });
       expect([answer.status, (await errorOf(answer)).code]).toEqual([503, 'policy_unavailable']);
     });
