@@ -24,6 +24,7 @@ import { isLoopback } from './loopback.ts';
 import { FREE, unknownOutcome } from './outcome.ts';
 import { GATEWAY_VERSION } from './policy/activate.ts';
 import { trustsDemoKey } from './policy/demo-key.ts';
+import { createFolderOrigin } from './policy/folder-origin.ts';
 import type { Policy, PolicySource } from './policy/policy.ts';
 import { readPublicKeys } from './policy/signature.ts';
 import { openPolicySource } from './policy/source.ts';
@@ -183,10 +184,9 @@ const open = async (
   await proveLimiter(limiter, Date.now());
 
   const policies = await openPolicySource({
-    folder: settings.bundles.source,
+    origin: createFolderOrigin(settings.bundles.source, settings.bundles.pollMs),
     publicKeys,
     home: logHome,
-    pollS: settings.bundles.pollMs / 1000,
     onEvent: ({ event, detail }) => {
       record(event, detail, event === 'bundle_activated' ? 'info' : 'warn');
       if (event === 'bundle_schema_differs') return;

@@ -7,8 +7,9 @@ import { CompactSign } from 'jose';
 import { pack } from 'tar-stream';
 import { type Bundle, readBundle, SIGNATURES_FILE } from '../../gateway/policy/bundle.ts';
 import { readStoredBundle } from '../../gateway/policy/bundle-store.ts';
+import { createFolderOrigin } from '../../gateway/policy/folder-origin.ts';
 import { packFiles } from '../../gateway/policy/pack.ts';
-import { type FolderSource, openPolicySource, type PolicyEvent } from '../../gateway/policy/source.ts';
+import { type FollowedSource, openPolicySource, type PolicyEvent } from '../../gateway/policy/source.ts';
 import { allowAll, compile, input, resultOf, signFiles, testKey, withFolder } from '../support/policy-fixture.ts';
 
 type Files = Map<string, Buffer>;
@@ -44,7 +45,7 @@ interface Fixture {
   folder: string;
   home: string;
   events: PolicyEvent[];
-  open(): Promise<FolderSource>;
+  open(): Promise<FollowedSource>;
   put(packed: Uint8Array): Promise<void>;
 }
 
@@ -55,14 +56,13 @@ const withSource = (use: (fixture: Fixture) => Promise<void>): Promise<void> =>
     const events: PolicyEvent[] = [];
     await mkdir(folder, { recursive: true });
     await writeFile(join(folder, 'rollout.yaml'), 'stable: default.tar.gz\n');
-    const opened: FolderSource[] = [];
-    const open = async (): Promise<FolderSource> => {
+    const opened: FollowedSource[] = [];
+    const open = async (): Promise<FollowedSource> => {
       const publicKeys = new Map([['test', key.publicKey]]);
       const source = await openPolicySource({
-        folder,
+        origin: createFolderOrigin(folder, 3_600_000),
         home,
         publicKeys,
-        pollS: 3600,
         onEvent: (event) => events.push(event),
       });
       opened.push(source);
