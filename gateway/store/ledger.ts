@@ -197,7 +197,7 @@ const readCursor = async (db: Kysely<Schema>, log: string): Promise<string> => {
   if (named.numUpdatedRows === 1n) return (await place.executeTakeFirstOrThrow()).position;
   await db
     .insertInto('ledger_logs')
-    .values({ log, position: '' })
+    .values({ log, position: '', decisions: 0 })
     .onConflict((conflict) => conflict.doNothing())
     .execute();
   return (await place.executeTakeFirstOrThrow()).position;

@@ -1,5 +1,6 @@
 import { type CreateTableBuilder, type Kysely, sql } from 'kysely';
 import type { Database } from './database.ts';
+import { createDecisionTables } from './decision-tables.ts';
 import { LATENCY_COLUMNS } from './latency.ts';
 import { createLedgerTables } from './ledger-tables.ts';
 import { AMOUNT_COLUMNS, COUNT_COLUMNS, type Schema } from './schema.ts';
@@ -126,7 +127,29 @@ const alerts: Migration = {
   },
 };
 
-const MIGRATIONS: readonly Migration[] = [keys, usage, sharedLedger, alerts];
+const rollouts: Migration = {
+  name: '005-rollouts',
+  async up(db) {
+    await db.schema
+      .createTable('rollouts')
+      .addColumn('key', 'text', (column) => column.primaryKey())
+      .addColumn('step', 'bigint', (column) => column.notNull())
+      .addColumn('since_ms', 'bigint', (column) => column.notNull())
+      .addColumn('rolled_back', 'text')
+      .addColumn('used_ms', 'bigint', (column) => column.notNull())
+      .execute();
+    await db.schema
+      .createTable('replicas')
+      .addColumn('replica', 'text', (column) => column.primaryKey())
+      .addColumn('updated_ms', 'bigint', (column) => column.notNull())
+      .addColumn('report', 'text', (column) => column.notNull())
+      .execute();
+  },
+};
+
+const decisions: Migration = { name: '006-decisions', up: createDecisionTables };
+
+const MIGRATIONS: readonly Migration[] = [keys, usage, sharedLedger, alerts, rollouts, decisions];
 /** Any number of its own; who migrates holds it, in this database. */
 const LOCK = 4_135_066_122;
 const LEAST_POSTGRES = 150_000;

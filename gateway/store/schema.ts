@@ -19,6 +19,9 @@ export interface Schema {
   ledger: LedgerTable;
   ledger_logs: LedgerLogTable;
   alerts: AlertTable;
+  rollouts: RolloutTable;
+  replicas: ReplicaTable;
+  decisions: DecisionTable;
 }
 
 type TeamColumn = 'org' | 'team' | 'use_case' | 'workflow' | 'model' | 'upstream' | 'endpoint';
@@ -42,6 +45,25 @@ export interface AlertTable {
   attempts: number;
   due_ms: number;
   created_ms: number;
+}
+
+/** What has become of each rollout: RolloutState of policy/rollout-state.ts. */
+export interface RolloutTable {
+  key: string;
+  step: number;
+  since_ms: number;
+  /** JSON of why it was taken back; null while it was not. */
+  rolled_back: string | null;
+  /** When a gateway was last known to be in it. */
+  used_ms: number;
+}
+
+/** The last that each gateway said of itself. */
+export interface ReplicaTable {
+  replica: string;
+  updated_ms: number;
+  /** JSON: ReplicaReport of policy/rollout-state.ts. */
+  report: string;
 }
 
 /** API keys. The secret is not here: `digest` is its HMAC. */
@@ -148,6 +170,23 @@ export interface LedgerLogTable {
   log: string;
   /** JSON, as the reader of the log gave it; '' before its first record. */
   position: string;
+  /** 1 where the decisions of the log are kept in the store, whoever loads it; else 0. */
+  decisions: number;
+}
+
+/** Decisions with the records that the audit log has of them, of all gateways that keep them here. */
+export interface DecisionTable {
+  id: string;
+  /** Of the intent; where there is none, of the outcome. */
+  time_ms: number;
+  /** '' when nobody was known. */
+  org: string;
+  /** Of the bundle that decided; '' where none did. */
+  revision: string;
+  digest: string;
+  /** The records as JSON. */
+  intent: string | null;
+  outcome: string | null;
 }
 
 /** Members of a set of labels: a tag with its value, or a group with the value ''. */
@@ -214,3 +253,13 @@ export const USAGE_COLUMNS = [
   'first_byte_ms',
   'attempts',
 ] as const satisfies readonly (keyof UsageTable)[];
+
+export const DECISION_COLUMNS = [
+  'id',
+  'time_ms',
+  'org',
+  'revision',
+  'digest',
+  'intent',
+  'outcome',
+] as const satisfies readonly (keyof DecisionTable)[];
