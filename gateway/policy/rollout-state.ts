@@ -12,6 +12,11 @@ export interface RolloutState {
   readonly step: number;
   /** When the step began, milliseconds since the epoch. */
   readonly sinceMs: number;
+  /**
+   * What the stable bundle's requests came to, on all gateways, before the stage `full` began: it has none since, and guards
+   * compare with these. Null before `full`, and where nobody knows.
+   */
+  readonly baseline: ArmReadings | null;
   /** Null while it goes on. It never becomes null again. */
   readonly rolledBack: Rollback | null;
 }
@@ -55,10 +60,18 @@ export interface ComparedReadings {
   readonly policyErrors: number;
   /** Callers of those, as short digests; at most eight. */
   readonly policyErrorCallers: readonly string[];
-  /** What the answered ones cost at the tokens they used, by each bundle's first model and prices. */
+  /** Of those compared: answered, and allowed by both. What they cost at the tokens they used, by each bundle's first model and prices. */
+  readonly costed: number;
   readonly stableCostMicroUsd: number;
   readonly candidateCostMicroUsd: number;
-  /** Decision ids by kind of difference (newly_denied, newly_allowed, model_moved, otherwise, policy_error), at most three each. */
+  /** Sums of the squares and of the products of both costs: how sure the sums are. */
+  readonly stableCostSquares: number;
+  readonly candidateCostSquares: number;
+  readonly costProducts: number;
+  /**
+   * Decision ids by what they show, at most three each: kinds of difference (newly_denied, newly_allowed, model_moved,
+   * otherwise, policy_error), and of the candidate's own requests failed, fallback, slow and dearer.
+   */
   readonly examples: Readonly<Record<string, readonly string[]>>;
 }
 
@@ -94,8 +107,11 @@ export interface RolloutStore {
   read(key: string): Promise<RolloutState | undefined>;
   /** Begins it, or gives what another gateway began. */
   begin(state: RolloutState): Promise<RolloutState>;
-  /** Goes one step on, from exactly `from`; gives what holds afterwards, whoever was first. Never after a rollback. */
-  advance(from: RolloutState, sinceMs: number): Promise<RolloutState>;
+  /**
+   * Goes one step on, from exactly `from`, and keeps `sinceMs` and `baseline` of the new one; gives what holds afterwards,
+   * whoever was first. Never after a rollback.
+   */
+  advance(from: RolloutState, sinceMs: number, baseline: ArmReadings | null): Promise<RolloutState>;
   /** Takes it back for good; the first reason stays. Gives what holds afterwards. */
   rollBack(key: string, reason: Rollback): Promise<RolloutState>;
   /** Keeps this gateway's report and gives those of all that reported within `withinMs`, its own included. */
