@@ -609,6 +609,61 @@ export interface Decision {
 }
 
 /**
+ * What aegis/explain of a bundle says of an input that it has decided. Evaluated only when somebody asks, never for a request.
+ */
+export interface PolicyExplanation {
+  /**
+   * Models that the request could have meant, each with an upstream: the chosen one and the fallbacks first, in the order of the decision.
+   *
+   * @maxItems 64
+   */
+  considered: ConsideredModel[];
+  /**
+   * For a refusal, what would have been allowed. Entries of one rule are alternatives; each rule that denied must be satisfied.
+   *
+   * @maxItems 64
+   */
+  needed: Needed[];
+}
+export interface ConsideredModel {
+  /**
+   * A model of policies/models/data.yaml, or the name that the caller sent.
+   */
+  model: string;
+  /**
+   * An upstream that serves it; null when the model is not known.
+   */
+  upstream: string | null;
+  /**
+   * chosen: tried first. fallback: tried when those before it fail. lost: not tried.
+   */
+  verdict: 'chosen' | 'fallback' | 'lost';
+  /**
+   * Every reason, the most telling first.
+   *
+   * @minItems 1
+   * @maxItems 16
+   */
+  why: string[];
+}
+export interface Needed {
+  /**
+   * Id of the rule that denied.
+   */
+  rule: string;
+  /**
+   * What would do, in words.
+   */
+  need: string;
+  /**
+   * Names of which any one would do: roles, workflows, models, teams, as the words say. May be empty.
+   *
+   * @maxItems 24
+   */
+  one_of: string[];
+}
+
+/**
  * Where one name is found.
  */
 export type ClaimSource =
@@ -2325,4 +2380,241 @@ export interface RotateKey {
    * How long the old key works beside the new one, seconds. Absent: an hour.
    */
   overlap_s?: number;
+}
+
+/**
+ * An evaluation: the same tasks put to several models through the gateway, graded, with quality, cost and latency of each. Run by `aegis eval run`.
+ */
+export interface Suite {
+  /**
+   * For editors.
+   */
+  $schema?: string;
+  /**
+   * Name of the suite; of its folder of results too.
+   */
+  name: string;
+  /**
+   * A line for people.
+   */
+  title?: string;
+  /**
+   * The kind of task, as policies/routing/data.yaml names it: under it `eval publish` writes the results.
+   */
+  task: 'closed' | 'simple' | 'open' | 'hard';
+  dataset: SuiteDataset;
+  prompt?: SuitePrompt;
+  parameters?: SuiteParameters;
+  /**
+   * Models of the catalogue to compare; the first is what the others are compared with.
+   *
+   * @minItems 1
+   * @maxItems 16
+   */
+  models: string[];
+  /**
+   * How an answer is judged. The score of an answer is the weighted mean of its graders' scores, 0 to 1.
+   *
+   * @minItems 1
+   * @maxItems 8
+   */
+  graders: SuiteGrader[];
+  /**
+   * How often each task is put to each model. Default: 1.
+   */
+  repeats?: number;
+  /**
+   * Requests at a time. Default: 4.
+   */
+  concurrency?: number;
+  /**
+   * The run stops before it would cost more, judges included. Default: 5.
+   */
+  budget_usd?: number;
+  purpose?: SuitePurpose;
+}
+/**
+ * Where the tasks come from; exactly one of items, file and audit. A task is an object; its fields fill {{field}} of the prompt and of the graders. `id` names it, else its position does.
+ */
+export interface SuiteDataset {
+  /**
+   * The tasks themselves.
+   *
+   * @minItems 1
+   */
+  items?: {}[];
+  /**
+   * JSON Lines (.jsonl) or CSV with a header (.csv), relative to the suite.
+   */
+  file?: string;
+  audit?: SuiteAudit;
+  /**
+   * Only tasks whose fields have these values.
+   */
+  where?: {
+    [k: string]: string | number | boolean;
+  };
+  /**
+   * At most so many tasks, drawn by `seed`.
+   */
+  limit?: number;
+  /**
+   * Of the draw. Default: 1.
+   */
+  seed?: number;
+}
+/**
+ * Recorded requests whose content the audit kept; each is a task with `messages` (as the models got them: masked where they were) and `answer`, the recorded one. Only organisations whose data have `evaluation: true` are drawn from.
+ */
+export interface SuiteAudit {
+  /**
+   * Of this organisation alone.
+   */
+  org?: string;
+  /**
+   * Of this workflow.
+   */
+  workflow?: string;
+  /**
+   * Of this use case.
+   */
+  use_case?: string;
+  /**
+   * Not older: a duration such as 7d, or RFC 3339.
+   */
+  since?: string;
+  /**
+   * Not younger.
+   */
+  until?: string;
+  /**
+   * Only requests that were mirrored, with the answer of the mirror as `mirror_answer`.
+   */
+  mirrored?: boolean;
+}
+/**
+ * How a task is asked. Absent: the task's own `messages`.
+ */
+export interface SuitePrompt {
+  /**
+   * System message, with {{field}}.
+   */
+  system?: string;
+  /**
+   * User message, with {{field}}.
+   */
+  user: string;
+}
+/**
+ * Sent with each request, as OpenAI's chat completions has them.
+ */
+export interface SuiteParameters {
+  /**
+   * Output cap. Default: 1024.
+   */
+  max_completion_tokens?: number;
+  /**
+   * Sampling temperature.
+   */
+  temperature?: number;
+  /**
+   * As the API has it.
+   */
+  response_format?: {};
+  /**
+   * As the API has it.
+   */
+  reasoning_effort?: string;
+}
+export interface SuiteGrader {
+  /**
+   * exact: equal to `expected`; normalized: equal but for case, accents, punctuation, articles and blanks; contains: `expected` occurs, normalised; regex: `pattern` matches; json_schema: the answer is JSON of `schema`; number: the last number is `expected` within `tolerance`; choice: the letter chosen is `expected`; judge: a model scores it against `rubric`; pairwise: a model prefers it to the first model's answer or not, asked in both orders; latency: 1 up to `best_ms`, 0 from `worst_ms` on; cost: 1 up to `best_usd`, 0 from `worst_usd` on.
+   */
+  kind:
+    | 'exact'
+    | 'normalized'
+    | 'contains'
+    | 'regex'
+    | 'json_schema'
+    | 'number'
+    | 'choice'
+    | 'judge'
+    | 'pairwise'
+    | 'latency'
+    | 'cost';
+  /**
+   * Of its column. Default: the kind.
+   */
+  name?: string;
+  /**
+   * Share in the score. Default 1; 0 reports alone.
+   */
+  weight?: number;
+  /**
+   * The right answer, with {{field}}; a list where several are right.
+   */
+  expected?: string | string[];
+  /**
+   * Of regex, with {{field}} quoted.
+   */
+  pattern?: string;
+  /**
+   * Of json_schema: draft-07, without remote references.
+   */
+  schema?: {};
+  /**
+   * Of number: absolute, or relative as 1%. Default: 0.
+   */
+  tolerance?: number | string;
+  /**
+   * Of judge and pairwise: the model that judges. It should be none of those compared.
+   */
+  model?: string;
+  /**
+   * Of judge and pairwise: what a good answer is, with {{field}}.
+   */
+  rubric?: string;
+  /**
+   * Of judge: the best mark; the worst is 1. Default: 5.
+   */
+  scale?: number;
+  /**
+   * Field of the task that holds a person's mark of the recorded answer, to report how far the judge agrees. Of judge: a number on the scale by model, {model: mark}.
+   */
+  human?: string;
+  /**
+   * Of latency.
+   */
+  best_ms?: number;
+  /**
+   * Of latency.
+   */
+  worst_ms?: number;
+  /**
+   * Of cost, of one answer.
+   */
+  best_usd?: number;
+  /**
+   * Of cost, of one answer.
+   */
+  worst_usd?: number;
+}
+/**
+ * Under which requests are reported. Default: use case `evaluation`; the tag `suite` is always set to the suite's name.
+ */
+export interface SuitePurpose {
+  /**
+   * x-aegis-workflow.
+   */
+  workflow?: string;
+  /**
+   * x-aegis-use-case.
+   */
+  use_case?: string;
+  /**
+   * x-aegis-tags.
+   */
+  tags?: {
+    [k: string]: string;
+  };
 }

@@ -6,6 +6,7 @@ import { compile } from 'json-schema-to-typescript';
 const SCHEMAS = [
   'input',
   'decision',
+  'explanation',
   'config',
   'manifest',
   'rollout',
@@ -16,6 +17,7 @@ const SCHEMAS = [
   'admin-decision',
   'admin-create-key',
   'admin-rotate-key',
+  'suite',
 ];
 const TARGET = 'gateway/types.gen.ts';
 
