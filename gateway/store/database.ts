@@ -12,6 +12,11 @@ export interface Database {
   readonly bulk: BulkWriter;
   /** Runs a query at once, for what must answer synchronously. Only an embedded store can: TypeError on Postgres. */
   querySync<Row>(query: Compilable<Row>): Row[];
+  /**
+   * Runs statements that write, one transaction each, without holding up this thread while another process writes to the
+   * same embedded store. With `isPassing` a power loss there may take the rows again.
+   */
+  writeSoon<T>(statements: (db: Kysely<Schema>) => Promise<T>, options?: { readonly isPassing: boolean }): Promise<T>;
   close(): Promise<void>;
 }
 

@@ -48,6 +48,7 @@ export const openPostgres = async (
     querySync() {
       throw new TypeError('Postgres answers nothing synchronously');
     },
+    writeSoon: (statements) => statements(db),
     async close() {
       clearTimeout(again);
       await close();

@@ -1,5 +1,6 @@
 import { chmodSync, closeSync, mkdirSync, openSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import Sqlite from 'better-sqlite3';
 import { type Compilable, Kysely, SqliteDialect } from 'kysely';
 import { createSqliteBulkWriter } from './bulk-sqlite.ts';
@@ -14,6 +15,9 @@ const CHECKPOINT_PAGES = 4_000;
 /** The roll-ups of thousands of users are more pages than SQLite keeps by default (2 MB). Taken only when used. */
 const CACHE_KIB = 8_192;
 const MAX_PREPARED = 100;
+/** Between two tries of a write that finds another's, about: from the first to the longest. */
+const FIRST_PAUSE_MS = 5;
+const LONGEST_PAUSE_MS = 80;
 
 /**
  * Opens `<home>/aegis.db` (SQLite, WAL, every commit synced), makes it with mode 0600 when it is new, and brings its
@@ -46,7 +50,36 @@ export const openSqlite = async (home: string): Promise<Database> => {
     return prepare(sql).all(...parameters) as Row[];
   };
   const bulk = createSqliteBulkWriter((sql) => sqlite.prepare<unknown[]>(sql));
-  return { db, dialect: 'sqlite', bulk, querySync, close };
+  return { db, dialect: 'sqlite', bulk, querySync, writeSoon: createSoonWriter(sqlite, db), close };
+};
+
+/** SQLite waits for another's transaction by stopping the thread: here the wait is the event loop's. */
+const createSoonWriter = (sqlite: Sqlite.Database, db: Kysely<Schema>): Database['writeSoon'] => {
+  // The connection is this call's alone meanwhile. What a pragma sets holds from the moment it is prepared.
+  const once: Database['writeSoon'] = (statements, { isPassing } = { isPassing: false }) =>
+    db.connection().execute(async (connection) => {
+      sqlite.pragma('busy_timeout = 0');
+      if (isPassing) sqlite.pragma('synchronous = NORMAL');
+      try {
+        return await statements(connection);
+      } finally {
+        sqlite.pragma(`busy_timeout = ${BUSY_TIMEOUT_MS}`);
+        sqlite.pragma('synchronous = FULL');
+      }
+    });
+  return async (statements, options) => {
+    const end = performance.now() + BUSY_TIMEOUT_MS;
+    for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
+      try {
+        return await once(statements, options);
+      } catch (error) {
+        const { code } = (error ?? {}) as { code?: unknown };
+        if (!String(code).startsWith('SQLITE_BUSY') || performance.now() > end) throw error;
+      }
+      // Those who wait together do not come again together.
+      await pause(pauseMs * (0.5 + Math.random()));
+    }
+  };
 };
 
 /** Keeps the statements that were prepared last: a large one takes longer to prepare than to run. */

@@ -7,6 +7,7 @@ import { openDatabase } from '../../../gateway/store/database.ts';
 import { parseDimensions } from '../../../gateway/store/dimensions.ts';
 import { listKeys } from '../../../gateway/store/keys.ts';
 import { catchUpLedger } from '../../../gateway/store/ledger.ts';
+import { createRolloutStore } from '../../../gateway/store/rollout-store.ts';
 import { spentSince } from '../../../gateway/store/spend-history.ts';
 import { queryUsage } from '../../../gateway/store/usage.ts';
 import { outcome, readerOf } from '../../support/outcomes.ts';
@@ -33,6 +34,9 @@ test('a store of the version before keeps its keys, its requests and its place i
       ['CS101', 'chat.completions', 1],
     ]);
     expect(spentSince(store, 'org', 'acme', Date.UTC(2026, 10, 1), Date.UTC(2026, 11, 1))).toBe(112);
+    // What came with later versions works in it.
+    const begun = { key: 'k', step: 0, sinceMs: 1, rolledBack: null };
+    expect(await createRolloutStore(store.db).begin(begun)).toEqual(begun);
   } finally {
     await store.close();
     await rm(home, { recursive: true });
