@@ -1,4 +1,4 @@
-import type { TestResult } from '../policy/unit-tests.ts';
+import type { TestResult } from '../policy/test-result.ts';
 
 /** Test results as JUnit XML, the form that CI systems show. */
 export const junit = (results: readonly TestResult[]): string => {

@@ -1,22 +1,12 @@
 import { basename, dirname } from 'node:path';
 import type { Compiler } from './compiler.ts';
 import { runOpa } from './opa.ts';
+import type { TestResult } from './test-result.ts';
 
-/** One test of a rule or scenario. */
-export interface TestResult {
-  suite: string;
-  name: string;
-  ok: boolean;
-  /** What people need to mend it; empty when it passed. */
-  detail: string;
-  ms: number;
-}
-
-/** What `opa test` gave. */
-export interface UnitTests {
-  results: TestResult[];
-  /** Share of the rules' lines that the tests ran, per cent; undefined on WASM, where it is not measured. */
-  coverage?: number;
+/** What the unit tests reach of the rules. */
+export interface Coverage {
+  /** Share of the rules' lines that the tests ran, per cent; undefined when a test failed. */
+  share: number | undefined;
   /** Files with lines that no test ran. */
   uncovered: { file: string; lines: number[] }[];
 }
@@ -30,27 +20,33 @@ interface OpaTest {
   location: { file: string; row: number };
 }
 
-/** Runs the `_test.rego` files, interpreted or on WASM. Throws an Error with the compiler's words when they do not compile. */
+/**
+ * Runs the `_test.rego` files, interpreted or on WASM; with `names` only those tests. Throws an Error with the compiler's
+ * words when they do not compile.
+ */
 export const runUnitTests = async (
   policies: string,
   compiler: Compiler,
   target: 'rego' | 'wasm',
-): Promise<UnitTests> => {
-  const args = ['test', '-b', basename(policies), '--format', 'json', '-t', target];
+  names?: readonly string[],
+): Promise<{ results: TestResult[] }> => {
+  if (names?.length === 0) return { results: [] };
+  const chosen = names === undefined ? [] : ['--run', `^(${names.map(toPattern).join('|')})$`];
+  const args = ['test', '-b', basename(policies), '--format', 'json', '-t', target, ...chosen];
   const { code, stdout, stderr } = await runOpa(compiler, args, dirname(policies));
-  const tests = parseTests(stdout, stderr, code);
-  const suite = target === 'wasm' ? 'unit (wasm)' : 'unit';
-  const results = tests.map(({ package: path, name, fail, error, duration, location }) => ({
-    suite,
-    name: `${path.replace(/^data\./, '')}.${name}`,
-    ok: !fail && error === undefined,
-    detail:
-      fail || error !== undefined
-        ? `${fileOf(location.file, policies)}:${location.row}${error?.message ? ` ${error.message}` : ''}`
-        : '',
-    ms: duration / 1e6,
-  }));
-  return target === 'wasm' ? { results, uncovered: [] } : { results, ...(await measureCoverage(policies, compiler)) };
+  return { results: parseTests(stdout, stderr, code).map((test) => resultOf(test, target, policies)) };
+};
+
+/** The compiler knows a test by its full path. */
+const toPattern = (name: string): string => `data\\.${name.replaceAll('.', '\\.')}`;
+
+const resultOf = (test: OpaTest, suite: 'rego' | 'wasm', policies: string): TestResult => {
+  const { fail, error, location } = test;
+  const name = `${test.package.replace(/^data\./, '')}.${test.name}`;
+  const file = fileOf(location.file, policies);
+  const ok = !fail && error === undefined;
+  const detail = ok ? '' : `${file}:${location.row}${error?.message ? ` ${error.message}` : ''}`;
+  return { suite, name, ok, detail, ms: test.duration / 1e6, file, line: location.row };
 };
 
 /** `opa test` prints null when it finds no test. */
@@ -62,19 +58,20 @@ const parseTests = (stdout: string, stderr: string, code: number): OpaTest[] => 
   }
 };
 
-interface Coverage {
+interface CoverageReport {
   coverage?: number;
   files?: Record<string, { not_covered?: { start: { row: number }; end: { row: number } }[] }>;
 }
 
-const measureCoverage = async (policies: string, compiler: Compiler): Promise<Omit<UnitTests, 'results'>> => {
+/** Runs the `_test.rego` files on the interpreter and tells which lines of the rules they reach. */
+export const measureCoverage = async (policies: string, compiler: Compiler): Promise<Coverage> => {
   const args = ['test', '-b', basename(policies), '--coverage', '--format', 'json'];
   const { stdout } = await runOpa(compiler, args, dirname(policies));
-  let report: Coverage;
+  let report: CoverageReport;
   try {
-    report = JSON.parse(stdout) as Coverage;
+    report = JSON.parse(stdout) as CoverageReport;
   } catch {
-    return { uncovered: [] }; // tests failed: said already
+    return { share: undefined, uncovered: [] }; // tests failed: said already
   }
   const uncovered = Object.entries(report.files ?? {})
     .filter(([file, { not_covered = [] }]) => !file.endsWith('_test.rego') && not_covered.length > 0)
@@ -86,7 +83,7 @@ const measureCoverage = async (policies: string, compiler: Compiler): Promise<Om
         ),
       ),
     }));
-  return { ...(report.coverage === undefined ? {} : { coverage: report.coverage }), uncovered };
+  return { share: report.coverage, uncovered };
 };
 
 /** The compiler names files of a bundle folder with the folder twice. */
