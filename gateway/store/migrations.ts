@@ -135,6 +135,7 @@ const rollouts: Migration = {
       .addColumn('key', 'text', (column) => column.primaryKey())
       .addColumn('step', 'bigint', (column) => column.notNull())
       .addColumn('since_ms', 'bigint', (column) => column.notNull())
+      .addColumn('baseline', 'text')
       .addColumn('rolled_back', 'text')
       .addColumn('used_ms', 'bigint', (column) => column.notNull())
       .execute();

@@ -1,5 +1,5 @@
 import type { Kysely, Selectable } from 'kysely';
-import type { ReplicaReport, Rollback, RolloutState, RolloutStore } from '../policy/rollout-state.ts';
+import type { ArmReadings, ReplicaReport, Rollback, RolloutState, RolloutStore } from '../policy/rollout-state.ts';
 import { databaseOf } from './database.ts';
 import type { RolloutTable, Schema } from './schema.ts';
 
@@ -54,11 +54,11 @@ export const createRolloutStore = (db: Kysely<Schema>): RolloutStore => {
       return stateOf(row);
     },
 
-    async advance({ key, step }, sinceMs) {
+    async advance({ key, step }, sinceMs, baseline) {
       const row = await write((on) =>
         on
           .updateTable('rollouts')
-          .set({ step: step + 1, since_ms: sinceMs, used_ms: Date.now() })
+          .set({ step: step + 1, since_ms: sinceMs, baseline: jsonOf(baseline), used_ms: Date.now() })
           .where('key', '=', key)
           .where('step', '=', step)
           .where('rolled_back', 'is', null)
@@ -74,7 +74,7 @@ export const createRolloutStore = (db: Kysely<Schema>): RolloutStore => {
       const row = await write((on) =>
         on
           .insertInto('rollouts')
-          .values({ key, step: 0, since_ms: sinceOf(reason), ...taken })
+          .values({ key, step: 0, since_ms: sinceOf(reason), baseline: null, ...taken })
           .onConflict((conflict) => conflict.column('key').doUpdateSet(taken).where('rollouts.rolled_back', 'is', null))
           .returningAll()
           .executeTakeFirst(),
@@ -121,19 +121,23 @@ const keepUp = async (db: Kysely<Schema>, now: number): Promise<void> => {
     .execute();
 };
 
-const rowOf = ({ key, step, sinceMs, rolledBack }: RolloutState): Omit<RolloutTable, 'used_ms'> => ({
-  key,
-  step,
-  since_ms: sinceMs,
-  rolled_back: rolledBack && JSON.stringify(rolledBack),
+const rowOf = (state: RolloutState): Omit<RolloutTable, 'used_ms'> => ({
+  key: state.key,
+  step: state.step,
+  since_ms: state.sinceMs,
+  baseline: jsonOf(state.baseline),
+  rolled_back: jsonOf(state.rolledBack),
 });
 
-const stateOf = ({ key, step, since_ms, rolled_back }: Selectable<RolloutTable>): RolloutState => ({
-  key,
-  step,
-  sinceMs: since_ms,
-  rolledBack: rolled_back === null ? null : (JSON.parse(rolled_back) as Rollback),
+const stateOf = (row: Selectable<RolloutTable>): RolloutState => ({
+  key: row.key,
+  step: row.step,
+  sinceMs: row.since_ms,
+  baseline: row.baseline === null ? null : (JSON.parse(row.baseline) as ArmReadings),
+  rolledBack: row.rolled_back === null ? null : (JSON.parse(row.rolled_back) as Rollback),
 });
+
+const jsonOf = (value: object | null): string | null => value && JSON.stringify(value);
 
 const sinceOf = ({ time }: Rollback): number => {
   const ms = Date.parse(time);

@@ -52,6 +52,8 @@ export interface RolloutTable {
   key: string;
   step: number;
   since_ms: number;
+  /** JSON of the readings of stable before `full`; null without. */
+  baseline: string | null;
   /** JSON of why it was taken back; null while it was not. */
   rolled_back: string | null;
   /** When a gateway was last known to be in it. */

@@ -26,9 +26,12 @@ const state = (fields: Partial<RolloutState> = {}): RolloutState => ({
   key: 'k1',
   step: 0,
   sinceMs: 1_000,
+  baseline: null,
   rolledBack: null,
   ...fields,
 });
+
+const BASELINE = { requests: 200, denied: 3, answers: 190, errors: 1, fallbacks: 2, costMicroUsd: 90_000 };
 
 const reason = (fields: Partial<Rollback> = {}): Rollback => ({
   time: '2026-11-24T12:00:00.000Z',
@@ -82,7 +85,7 @@ for (const { name, without } of STORES) {
 
     test('a rollout that nobody began is not there, and cannot go on', async () => {
       expect(await store.read('k1')).toBeUndefined();
-      await expect(store.advance(state(), 2_000)).rejects.toThrow('nobody began the rollout k1');
+      await expect(store.advance(state(), 2_000, null)).rejects.toThrow('nobody began the rollout k1');
     });
 
     test('who begins second gets what the first began, also over a restart', async () => {
@@ -96,10 +99,13 @@ for (const { name, without } of STORES) {
     test('a step goes on once, from exactly where it was', async () => {
       const first = await store.begin(state());
       const second = state({ step: 1, sinceMs: 2_000 });
-      expect(await store.advance(first, 2_000)).toEqual(second);
-      expect(await store.advance(first, 3_000)).toEqual(second);
-      expect(await store.advance(state({ step: 5 }), 3_000)).toEqual(second);
-      expect(await store.advance(second, 4_000)).toEqual(state({ step: 2, sinceMs: 4_000 }));
+      expect(await store.advance(first, 2_000, null)).toEqual(second);
+      expect(await store.advance(first, 3_000, null)).toEqual(second);
+      expect(await store.advance(state({ step: 5 }), 3_000, null)).toEqual(second);
+      expect(await store.advance(second, 4_000, BASELINE)).toEqual(
+        state({ step: 2, sinceMs: 4_000, baseline: BASELINE }),
+      );
+      expect((await store.rollBack('k1', reason())).baseline).toEqual(BASELINE);
     });
 
     test('what was rolled back stays back, for the first reason, and goes no step on', async () => {
@@ -108,7 +114,7 @@ for (const { name, without } of STORES) {
       expect(await store.rollBack('k1', reason())).toEqual(back);
       const other = await open();
       expect(await other.rollBack('k1', reason({ guard: 'max_cost_increase', replica: 'two' }))).toEqual(back);
-      expect(await other.advance(first, 5_000)).toEqual(back);
+      expect(await other.advance(first, 5_000, null)).toEqual(back);
       expect(await other.begin(state({ sinceMs: 5_000 }))).toEqual(back);
     });
 
@@ -125,7 +131,7 @@ for (const { name, without } of STORES) {
       let now = begun[0] as RolloutState;
       for (let step = 1; step <= 10; step++) {
         const from = now;
-        const seen = await Promise.all(stores.map((each, i) => each.advance(from, step * 1_000 + i)));
+        const seen = await Promise.all(stores.map((each, i) => each.advance(from, step * 1_000 + i, null)));
         now = seen[0] as RolloutState;
         expect(now.step).toBe(step);
         for (const each of seen) expect(each).toEqual(now);
@@ -139,14 +145,14 @@ for (const { name, without } of STORES) {
         const calls = stores.map((each, i) =>
           i % 2 === 0
             ? each.rollBack(first.key, reason({ replica: `r${i}` }))
-            : each.advance(first, 2_000 + i).then((next) => each.advance(next, 3_000 + i)),
+            : each.advance(first, 2_000 + i, null).then((next) => each.advance(next, 3_000 + i, null)),
         );
         const seen = await Promise.all(calls);
         const end = await store.read(first.key);
         const winners = new Set(seen.flatMap(({ rolledBack }) => rolledBack?.replica ?? []));
         expect([...winners]).toEqual([end?.rolledBack?.replica]);
         // After that there is no way on: each who asks again is told the same.
-        for (const each of stores) expect(await each.advance(end as RolloutState, 9_000)).toEqual(end);
+        for (const each of stores) expect(await each.advance(end as RolloutState, 9_000, null)).toEqual(end);
       }
     });
 

@@ -15,10 +15,10 @@ const report = async (): Promise<number> => {
 
 while ((await report()) < Number(clients)) await pause(5);
 let mine = 0;
-let state = await store.begin({ key, step: 0, sinceMs: 0, rolledBack: null });
+let state = await store.begin({ key, step: 0, sinceMs: 0, baseline: null, rolledBack: null });
 while (state.step < Number(steps)) {
   const since = (state.step + 1) * 100 + Number(name);
-  const next = await store.advance(state, since);
+  const next = await store.advance(state, since, null);
   if (next.step === state.step) throw new Error('a step that nobody took');
   if (next.step === state.step + 1 && next.sinceMs === since) mine++;
   state = next;

@@ -35,7 +35,7 @@ test('a store of the version before keeps its keys, its requests and its place i
     ]);
     expect(spentSince(store, 'org', 'acme', Date.UTC(2026, 10, 1), Date.UTC(2026, 11, 1))).toBe(112);
     // What came with later versions works in it.
-    const begun = { key: 'k', step: 0, sinceMs: 1, rolledBack: null };
+    const begun = { key: 'k', step: 0, sinceMs: 1, baseline: null, rolledBack: null };
     expect(await createRolloutStore(store.db).begin(begun)).toEqual(begun);
   } finally {
     await store.close();
