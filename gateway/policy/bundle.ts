@@ -11,6 +11,9 @@ const MAX_FILES = 4096;
 /** The entrypoints of every policy bundle: the decision, the models a caller may use, and the control plane. */
 export const ENTRYPOINTS = ['aegis/decision', 'aegis/models', 'aegis/admin'] as const;
 
+/** An entrypoint that a bundle may have: why it decided an input as it did. Asked by people, never for a request. */
+export const EXPLAIN_ENTRYPOINT = 'aegis/explain';
+
 /** File of the signature: the one file that is not signed. */
 export const SIGNATURES_FILE = '.signatures.json';
 

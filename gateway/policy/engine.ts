@@ -1,10 +1,10 @@
 import { GatewayError } from '../errors.ts';
 import { createPriceTable } from '../prices.ts';
-import type { AdminDecision, Decision, Input, PolicyData } from '../types.gen.ts';
-import { type Bundle, ENTRYPOINTS } from './bundle.ts';
+import type { AdminDecision, Decision, Input, PolicyData, PolicyExplanation } from '../types.gen.ts';
+import { type Bundle, ENTRYPOINTS, EXPLAIN_ENTRYPOINT } from './bundle.ts';
 import { createEvaluator, type Evaluator, type EvaluatorOptions } from './evaluator.ts';
 import type { Policy } from './policy.ts';
-import { checkPolicyData, firstError, isAdminDecision, isDecision } from './shapes.ts';
+import { checkPolicyData, firstError, isAdminDecision, isDecision, isPolicyExplanation } from './shapes.ts';
 import { warmupInputs } from './warmup.ts';
 
 const [DECISION, MODELS, ADMIN] = ENTRYPOINTS;
@@ -41,6 +41,9 @@ export const createPolicy = async (bundle: Bundle, options: EvaluatorOptions = {
     decide: (input) => checkDecision(evaluate(evaluator, input, DECISION), input, upstreams),
     models: (input) => checkModels(evaluate(evaluator, input, MODELS), upstreams),
     admin: (input) => checkAdmin(evaluate(evaluator, input, ADMIN)),
+    ...(evaluator.entrypoints.includes(EXPLAIN_ENTRYPOINT) && {
+      explain: (input: Input) => checkExplanation(evaluate(evaluator, input, EXPLAIN_ENTRYPOINT)),
+    }),
   };
   await warmUp(policy, bundle.data);
   return policy;
@@ -103,6 +106,13 @@ const checkAdmin = (result: unknown): AdminDecision => {
   }
   if (result.allow && result.deny.length > 0) {
     throw unavailable(new Error('the decision on administration allows and denies'));
+  }
+  return result;
+};
+
+const checkExplanation = (result: unknown): PolicyExplanation => {
+  if (!isPolicyExplanation(result)) {
+    throw unavailable(new Error(`the explanation is malformed: ${firstError(isPolicyExplanation)}`));
   }
   return result;
 };

@@ -6,6 +6,7 @@ import type {
   Input,
   Manifest,
   PolicyData,
+  PolicyExplanation,
   Usage,
 } from '../types.gen.ts';
 
@@ -23,6 +24,8 @@ export interface Policy {
   models(input: Input): string[];
   /** Whether the caller of `input` may do an operation of the control plane. Bounded and checked as `decide`. */
   admin(input: Input): AdminDecision;
+  /** Why an input is decided as it is. Bounded and checked as `decide`. Absent when the bundle has no aegis/explain. */
+  explain?(input: Input): PolicyExplanation;
 }
 
 /** Where the serving policies are found: one, or while a candidate is rolled out two. They change between two requests, never within one. */

@@ -1,10 +1,23 @@
 import { readSchema, type Validator, validator } from '../schema.ts';
-import type { AdminDecision, Decision, Input, Manifest, PolicyData, Rollout, Scenario } from '../types.gen.ts';
+import type {
+  AdminDecision,
+  Decision,
+  Input,
+  Manifest,
+  PolicyData,
+  PolicyExplanation,
+  Rollout,
+  Scenario,
+} from '../types.gen.ts';
 
 /** Compiled once, at load: decisions are checked on the hot path. */
 export const isDecision: Validator<Decision> = validator<Decision>(readSchema('decision'));
 /** Whether a value is what aegis/admin may say. */
 export const isAdminDecision: Validator<AdminDecision> = validator<AdminDecision>(readSchema('admin-decision'));
+/** Whether a value is what aegis/explain may say. */
+export const isPolicyExplanation: Validator<PolicyExplanation> = validator<PolicyExplanation>(
+  readSchema('explanation'),
+);
 /** Whether a value is an input that describe could have made. */
 export const isInput: Validator<Input> = validator<Input>(readSchema('input'));
 const isManifest: Validator<Manifest> = validator<Manifest>(readSchema('manifest'));

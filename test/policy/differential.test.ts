@@ -37,7 +37,7 @@ describe('the default policies', () => {
         inputs.map((input, n) => [`inputs/${String(n).padStart(3, '0')}.json`, JSON.stringify(input)]),
       );
       await writeFiles(folder, files);
-      for (const entrypoint of ['aegis/decision', 'aegis/models', 'aegis/admin']) {
+      for (const entrypoint of ['aegis/decision', 'aegis/models', 'aegis/admin', 'aegis/explain']) {
         const output = await requireOpa(
           compiler,
           ['exec', '--decision', entrypoint, '-b', POLICIES, 'inputs/'],

@@ -167,6 +167,31 @@ describe('any valid input', () => {
     expect(decided - allowed).toBeGreaterThan(20);
   });
 
+  test('is explained as it was decided: the candidates in order, a reason for each model, a need for each refusal', () => {
+    const reasons = new Set<string>();
+    fc.assert(
+      fc.property(anyInput, (input) => {
+        const decision = policy.decide(input);
+        const explained = policy.explain?.(input); // throws when it is not of schemas/explanation.json
+        const tried = explained?.considered.filter(({ verdict }) => verdict !== 'lost');
+        expect(tried?.map(({ model, upstream }) => ({ model, upstream }))).toEqual(decision.route.candidates);
+        expect(tried?.map(({ verdict }) => verdict)).toEqual(tried?.map((_, n) => (n === 0 ? 'chosen' : 'fallback')));
+        expect(explained?.considered.slice(0, tried?.length)).toEqual(tried);
+        const pairs = explained?.considered.map(({ model, upstream }) => `${model} ${upstream}`);
+        expect(new Set(pairs).size).toBe(pairs?.length);
+        const asked = new Set(explained?.needed.map(({ rule }) => rule));
+        expect(asked).toEqual(new Set(decision.allow ? [] : decision.rules));
+        expect(JSON.stringify(explained)).not.toContain('<undefined>');
+        for (const { verdict, why } of explained?.considered ?? []) {
+          if (verdict === 'lost') for (const text of why) reasons.add(text);
+        }
+      }),
+      { numRuns: 2000 },
+    );
+    // The generator must reach most of what can be said.
+    expect(reasons.size).toBeGreaterThan(40);
+  });
+
   test('is decided by WASM as by the compiler’s own interpreter', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'aegis-differential-'));
     try {
@@ -177,6 +202,7 @@ describe('any valid input', () => {
         ['aegis/decision', (input: Input): unknown => policy.decide(input)],
         ['aegis/models', (input: Input): unknown => policy.models(input)],
         ['aegis/admin', (input: Input): unknown => policy.admin(input)],
+        ['aegis/explain', (input: Input): unknown => policy.explain?.(input)],
       ] as const) {
         const { stdout } = await run(
           compiler.path,
