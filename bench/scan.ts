@@ -87,7 +87,13 @@ const UPSTREAM: Input['upstreams'][string] = {
   p50_ms: 300,
 };
 const UPSTREAMS = { openai: UPSTREAM, mistral: UPSTREAM, local: UPSTREAM };
-const FACTS = { now: () => Date.now(), upstreams: () => UPSTREAMS, spend: () => [], pseudonym: () => 'hash:0' };
+const FACTS = {
+  now: () => Date.now(),
+  upstreams: () => UPSTREAMS,
+  spend: () => [],
+  pseudonym: () => 'hash:0',
+  experiments: () => ({}),
+};
 const BLIND: Detector = { name: 'none', detect: () => [] };
 const PATTERNS = createDetector();
 

@@ -11,7 +11,7 @@ import { authenticate } from './stages/authenticate.ts';
 import { candidatesOf } from './stages/candidates.ts';
 import { answerCount } from './stages/count-tokens.ts';
 import { decide, denial } from './stages/decide.ts';
-import { describe, describeBodiless } from './stages/describe.ts';
+import { bucketsOf, describe, describeBodiless } from './stages/describe.ts';
 import { forward } from './stages/forward.ts';
 import { mask } from './stages/mask.ts';
 import { answerModels } from './stages/models.ts';
@@ -76,12 +76,12 @@ const serve =
     const caller = x.keep('caller', await authenticate(head, gw, x.receivedAt));
     if (head.endpoint === 'models') {
       const { input } = x.keep('described', { input: describeBodiless(head, caller, gw.facts) });
-      return answerModels(gw, x, head, input, servingPolicy(gw, x, input), res);
+      return answerModels(gw, x, head, input, servingPolicy(gw, x, input.bucket), res);
     }
     const call = x.keep('call', await read(req, head, gw.limits));
-    const described = describe(call, head, caller, gw.facts, gw.detector);
+    const policy = servingPolicy(gw, x, bucketsOf(head, caller));
+    const described = describe(call, head, caller, gw.facts, gw.detector, policy.data.complexity);
     x.keep('described', described);
-    const policy = servingPolicy(gw, x, described.input);
     const decision = x.keep('decision', decide(described.input, policy));
     if (!decision.allow) throw denial(decision);
 
@@ -108,8 +108,8 @@ const serve =
   };
 
 /** The policy of this request, taken once. Throws GatewayError `policy_unavailable` before the first activation. */
-const servingPolicy = (gw: Gateway, x: Exchange, input: Input) => {
-  const policy = gw.policies.policyFor(input);
+const servingPolicy = (gw: Gateway, x: Exchange, bucket: Input['bucket']) => {
+  const policy = gw.policies.policyFor(bucket);
   if (!policy) throw new GatewayError('policy_unavailable', 'No policy bundle is active.');
   x.policy = policy;
   return policy;

@@ -1,33 +1,56 @@
-import type { Signals } from './signals.ts';
+import type { Complexity, Input } from './types.gen.ts';
 
-/**
- * Weights of a logistic score of how much a task asks for, from its signals alone. A first set, chosen by hand on
- * RouteLLM's tasks. It tells open-ended tasks from multiple choice (AUC 0.98, 80 against 2,000); it hardly tells which
- * multiple-choice questions a weak model fails and a strong one solves (AUC 0.59). Change it here only.
- */
-const WEIGHTS = {
+/** The parts of an input that complexity is made of. */
+export interface Weighed {
+  readonly request: Pick<Input['request'], 'tools'>;
+  readonly content: Pick<Input['content'], 'signals' | 'languages'>;
+}
+
+/** Where a policy has no weights of its own. */
+const DEFAULT: Complexity = {
   bias: -1,
-  multipleChoice: -2.5,
-  yesNo: -1.5,
-  code: 1.2,
-  math: 0.5,
-  /** A verb that asks for open-ended work; up to three count. */
-  verb: 1.1,
-  /** Further user messages; up to five count. */
-  turn: 0.15,
-  /** Each doubling of the words beyond 8. */
-  length: 0.25,
+  weights: {
+    multiple_choice: -2.5,
+    yes_no: -1.5,
+    code: 1.2,
+    math: 0.5,
+    instruction_verb: 1.1,
+    turn: 0.15,
+    length: 0.25,
+  },
 };
 
-/** Complexity from 0 to 1, three decimals: a policy compares it, an audit repeats it. */
-export const complexityOf = (signals: Signals): number => {
-  let score = WEIGHTS.bias;
-  if (signals.multiple_choice) score += WEIGHTS.multipleChoice;
-  if (signals.yes_no) score += WEIGHTS.yesNo;
-  if (signals.code) score += WEIGHTS.code;
-  if (signals.math) score += WEIGHTS.math;
-  score += Math.min(signals.instruction_verbs, 3) * WEIGHTS.verb;
-  score += Math.min(Math.max(0, signals.turns - 1), 5) * WEIGHTS.turn;
-  score += Math.log2(Math.max(8, signals.words) / 8) * WEIGHTS.length;
+type Weight = keyof Complexity['weights'];
+
+const MOST_VERBS = 3;
+const MOST = 5;
+
+/** What each weight is multiplied with: 0 or 1 for what is there or not, else how much of it there is. */
+export const termsOf = ({ request, content: { signals, languages } }: Weighed): Record<Weight, number> => ({
+  multiple_choice: Number(signals.multiple_choice),
+  yes_no: Number(signals.yes_no),
+  code: Number(signals.code),
+  math: Number(signals.math),
+  negated: Number(signals.negated),
+  instruction_verb: Math.min(signals.instruction_verbs, MOST_VERBS),
+  question_mark: Math.min(signals.question_marks, MOST),
+  turn: Math.min(Math.max(0, signals.turns - 1), MOST),
+  number: Math.log2(1 + signals.numbers),
+  long_words: signals.long_words / Math.max(1, signals.words),
+  length: Math.log2(Math.max(8, signals.words) / 8),
+  tool: Math.min(request.tools.length, MOST),
+  other_script: Number(languages.length > 0 && languages[0] !== 'Latn'),
+});
+
+/**
+ * How much a task asks for, 0 to 1 with three decimals: a policy compares it, an audit repeats it. A logistic score of the
+ * signals under the weights of policies/complexity/data.yaml, so that a change of weights is a change of policy, and replay
+ * shows what it moves. docs/complexity.md tells how the weights were found and what they are worth.
+ */
+export const complexityOf = (weighed: Weighed, complexity: Complexity | undefined): number => {
+  const { bias, weights } = complexity ?? DEFAULT;
+  const terms = termsOf(weighed);
+  let score = bias;
+  for (const name in weights) score += weights[name as Weight]! * terms[name as Weight];
   return Math.round(1000 / (1 + Math.exp(-score))) / 1000;
 };

@@ -45,12 +45,19 @@ const VERBS = new Set(
   ).split(' '),
 );
 const LONGEST_VERB = Math.max(...[...VERBS].map((verb) => verb.length));
+/** Words that turn a question round: what is asked is easily missed. */
+const NEGATIONS = new Set('except false incorrect least never neither nor not wrong cannot'.split(' '));
+/** A word of so many characters is a long one. */
+const LONG_WORD = 10;
 
 /** Signals of a sample. Linear in its length, which is bounded. `turns` are the user messages of the conversation. */
 export const readSignals = (sample: Sample, turns: number): Signals => {
   const { text } = sample;
   const marks = new Uint8Array(128);
-  const { words, verbs, questions } = walk(text, marks);
+  const { words, verbs, questions, numbers, longWords, isNegated } = walk(text, marks);
+  // What was left out is taken to be like the rest.
+  const inFull = (count: number): number =>
+    sample.length > text.length ? Math.round((count * sample.length) / text.length) : count;
   const has = (...characters: string[]): boolean => characters.some((character) => marks[character.charCodeAt(0)]! > 0);
   const isWide = marks[0]! > 0;
   return {
@@ -61,15 +68,31 @@ export const readSignals = (sample: Sample, turns: number): Signals => {
     math: (isWide || has('\\', '$', '^', '=', '+', '*', '(')) && MATH.test(text),
     instruction_verbs: verbs,
     turns,
-    words: sample.length > text.length ? Math.round((words * sample.length) / text.length) : words,
+    words: inFull(words),
+    numbers: inFull(numbers),
+    long_words: inFull(longWords),
+    negated: isNegated,
   };
 };
 
-/** Counts words, verbs and question marks; `marks` tells which ASCII characters there are, and 0 that there are others. */
-const walk = (text: string, marks: Uint8Array): { words: number; verbs: number; questions: number } => {
+/** What one pass over the words counts. */
+interface Walked {
+  words: number;
+  verbs: number;
+  questions: number;
+  numbers: number;
+  longWords: number;
+  isNegated: boolean;
+}
+
+/** Counts words and question marks; `marks` tells which ASCII characters there are, and 0 that there are others. */
+const walk = (text: string, marks: Uint8Array): Walked => {
   let words = 0;
   let verbs = 0;
   let questions = 0;
+  let numbers = 0;
+  let longWords = 0;
+  let isNegated = false;
   let at = 0;
   while (at < text.length) {
     let code = text.charCodeAt(at);
@@ -85,10 +108,17 @@ const walk = (text: string, marks: Uint8Array): { words: number; verbs: number; 
     if (text.charCodeAt(start) >= 128) marks[0] = 1;
     words++;
     const length = at - start;
-    if (length > 3 && length <= LONGEST_VERB && VERBS.has(text.slice(start, at).toLowerCase())) verbs++;
+    if (isDigit(text.charCodeAt(start))) numbers++;
+    else if (length >= LONG_WORD) longWords++;
+    if (length < 3 || length > LONGEST_VERB) continue;
+    const word = text.slice(start, at).toLowerCase();
+    if (VERBS.has(word)) verbs++;
+    else if (NEGATIONS.has(word)) isNegated = true;
   }
-  return { words, verbs, questions };
+  return { words, verbs, questions, numbers, longWords, isNegated };
 };
+
+const isDigit = (code: number): boolean => code >= 0x30 && code <= 0x39;
 
 /** Letters, digits, the apostrophe, and what is not ASCII but letters in most cases. */
 const isWordCode = (code: number): boolean =>

@@ -27,6 +27,7 @@ export interface Input {
       | 'messages'
       | 'messages.count_tokens'
       | 'models'
+      | 'feedback'
       | 'admin.upstreams'
       | 'admin.usage'
       | 'admin.policies'
@@ -34,7 +35,9 @@ export interface Input {
       | 'admin.keys.list'
       | 'admin.keys.create'
       | 'admin.keys.rotate'
-      | 'admin.keys.revoke';
+      | 'admin.keys.revoke'
+      | 'admin.experiments'
+      | 'admin.evaluations';
     /**
      * The API the caller speaks: it decides the shape of answers and errors.
      */
@@ -243,9 +246,21 @@ export interface Input {
        * Number of words.
        */
       words: number;
+      /**
+       * Number of numbers.
+       */
+      numbers: number;
+      /**
+       * Number of words of ten letters and more.
+       */
+      long_words: number;
+      /**
+       * The text asks for an exception or the contrary (not, except, least, false).
+       */
+      negated: boolean;
     };
     /**
-     * A score of the task from 0 (trivial) to 1 (hard), from the signals.
+     * A score of the task from 0 (trivial) to 1 (hard), from the signals by the weights of the policy that decides (policies/complexity/data.yaml).
      */
     complexity: number;
     /**
@@ -356,6 +371,17 @@ export interface Input {
     org: number;
   };
   /**
+   * What the gateway knows of the policy's experiments, by id. One that is absent runs by its data alone.
+   */
+  experiments: {
+    [k: string]: {
+      /**
+       * A guard was breached: everybody is in the control arm.
+       */
+      stopped: boolean;
+    };
+  };
+  /**
    * On the control plane alone: the key that is to be made, rotated or revoked. null asks whether the caller may use the operation at all.
    */
   target?: {
@@ -460,9 +486,9 @@ export interface Decision {
       arm: string;
     } | null;
     /**
-     * Not executed yet, so refused unless null: a model that also gets the request.
+     * A model that also gets the masked request, in the background: its answer is kept for evaluation and never returned. It is admitted by a budget of its own and left out when that is spent.
      */
-    mirror: null;
+    mirror: Mirror | null;
   };
   /**
    * Clamps and sets on the call.
@@ -606,6 +632,24 @@ export interface Decision {
    * @maxItems 64
    */
   rules: string[];
+}
+export interface Mirror {
+  /**
+   * The mirror, of policies/mirrors/data.yaml.
+   */
+  id: string;
+  /**
+   * A model of policies/models/data.yaml.
+   */
+  model: string;
+  /**
+   * A configured upstream.
+   */
+  upstream: string;
+  /**
+   * What it may cost a day (UTC) in the caller's organisation, millionths of a US dollar.
+   */
+  daily_micro_usd: number;
 }
 
 /**
@@ -1381,6 +1425,27 @@ export interface AuditOutcome {
   usage: Usage | null;
   cost: Cost;
   /**
+   * The A/B test it belonged to; absent without one.
+   */
+  experiment?: {
+    /**
+     * The experiment.
+     */
+    id: string;
+    /**
+     * The arm.
+     */
+    arm: string;
+  };
+  /**
+   * Whether the model declined to answer (a refusal, a content filter). Absent: no, or not known.
+   */
+  refused?: boolean;
+  /**
+   * Of a mirrored request: the decision id of the one that was answered. Absent: it was one itself.
+   */
+  mirror_of?: string;
+  /**
    * Time of each stage in microseconds, in order.
    */
   stages_us: {
@@ -1558,6 +1623,20 @@ export interface PolicyData {
   workflows?: {
     [k: string]: Workflow;
   };
+  quality?: Quality;
+  complexity?: Complexity;
+  /**
+   * policies/experiments/data.yaml: A/B tests, by id.
+   */
+  experiments?: {
+    [k: string]: Experiment;
+  };
+  /**
+   * policies/mirrors/data.yaml: shares of traffic that another model answers too, for evaluation, by id.
+   */
+  mirrors?: {
+    [k: string]: MirrorData;
+  };
   routing?: Routing;
   content?: ContentRules;
 }
@@ -1659,6 +1738,10 @@ export interface Organization {
    * IANA time zone in which budgets are counted.
    */
   timezone: string;
+  /**
+   * Whether its kept prompts and answers may be drawn for evaluations. Absent: no.
+   */
+  evaluation?: boolean;
   /**
    * Whether a credential may name no team. Absent: it must name one.
    */
@@ -1907,9 +1990,293 @@ export interface Workflow {
   };
 }
 /**
+ * policies/quality/data.yaml: what evaluations measured, by kind of task and model. Written by `aegis eval publish`.
+ */
+export interface Quality {
+  closed?: Measured;
+  simple?: Measured;
+  open?: Measured;
+  hard?: Measured;
+}
+/**
+ * By model.
+ */
+export interface Measured {
+  [k: string]: Measurement;
+}
+export interface Measurement {
+  /**
+   * Mean score, 0 to 1.
+   */
+  quality: number;
+  /**
+   * Lower end of its 95 % interval.
+   */
+  low: number;
+  /**
+   * Upper end.
+   */
+  high: number;
+  /**
+   * Tasks that were graded.
+   */
+  samples: number;
+  /**
+   * What 1,000 tasks cost, US dollars.
+   */
+  usd_per_1000_tasks: number;
+  /**
+   * Median time of an answer.
+   */
+  p50_ms?: number;
+  /**
+   * When, YYYY-MM-DD.
+   */
+  measured: string;
+  /**
+   * The last day on which rules rely on it, YYYY-MM-DD.
+   */
+  valid_until: string;
+  /**
+   * The suite's name.
+   */
+  suite: string;
+  /**
+   * Digest of the suite and its tasks.
+   */
+  suite_sha256: string;
+}
+/**
+ * policies/complexity/data.yaml: weights of content.complexity, a logistic score of the signals. Fitted by scripts/fit-complexity.ts. Absent: the gateway's own.
+ */
+export interface Complexity {
+  /**
+   * The score of a text without any signal.
+   */
+  bias: number;
+  weights: ComplexityWeights;
+}
+/**
+ * What each signal adds. A signal without a weight adds nothing.
+ */
+export interface ComplexityWeights {
+  /**
+   * If there are options.
+   */
+  multiple_choice?: number;
+  /**
+   * If yes or no is asked.
+   */
+  yes_no?: number;
+  /**
+   * If there is code.
+   */
+  code?: number;
+  /**
+   * If there is mathematics.
+   */
+  math?: number;
+  /**
+   * If the contrary is asked.
+   */
+  negated?: number;
+  /**
+   * For each, up to three.
+   */
+  instruction_verb?: number;
+  /**
+   * For each, up to five.
+   */
+  question_mark?: number;
+  /**
+   * For each further user message, up to five.
+   */
+  turn?: number;
+  /**
+   * For each doubling of the numbers, from one on.
+   */
+  number?: number;
+  /**
+   * Times their share of the words.
+   */
+  long_words?: number;
+  /**
+   * For each doubling of the words beyond 8.
+   */
+  length?: number;
+  /**
+   * For each tool offered, up to five.
+   */
+  tool?: number;
+  /**
+   * If the text is mostly in another script than Latin.
+   */
+  other_script?: number;
+}
+/**
+ * An A/B test of models on "auto" and named calls. Who takes part and in which arm is a function of the input alone.
+ */
+export interface Experiment {
+  /**
+   * For people.
+   */
+  title: string;
+  /**
+   * Organisations it concerns. Absent: all.
+   */
+  organizations?: {
+    [k: string]: true;
+  };
+  /**
+   * Workflows it concerns. Absent: all.
+   */
+  workflows?: {
+    [k: string]: true;
+  };
+  /**
+   * Kinds of task it concerns. Absent: all.
+   */
+  tasks?: {
+    [k: string]: true;
+  };
+  /**
+   * What stays in one arm.
+   */
+  unit: 'user' | 'session' | 'org' | 'request';
+  /**
+   * Makes the assignment independent of other experiments: a number of its own.
+   */
+  salt: number;
+  /**
+   * RFC 3339 in UTC with milliseconds, as request.time.
+   */
+  start: string;
+  /**
+   * As start; from then on nobody takes part.
+   */
+  end: string;
+  /**
+   * In order; `control` must be there. The shares are hundredths of all units; what they leave takes no part.
+   */
+  arms: {
+    control: ExperimentArm;
+    [k: string]: ExperimentArm;
+  };
+  metric: ExperimentMetric;
+  guards?: ExperimentGuards;
+}
+/**
+ * One arm.
+ */
+export interface ExperimentArm {
+  /**
+   * Per cent of the units.
+   */
+  share: number;
+  /**
+   * The model that is tried first, where the caller may use it. Absent: as without the experiment.
+   */
+  model?: string;
+  /**
+   * Set on the call.
+   */
+  parameters?: {
+    /**
+     * A lower output cap.
+     */
+    max_output_tokens?: number;
+  };
+}
+/**
+ * What the verdict rests on.
+ */
+export interface ExperimentMetric {
+  /**
+   * score: of the feedback; cost, latency: of an answer; errors, refusals: shares of the requests.
+   */
+  name: 'score' | 'cost' | 'latency' | 'errors' | 'refusals';
+  /**
+   * Which way is better.
+   */
+  better: 'higher' | 'lower';
+}
+/**
+ * How much worse than control an arm may be; beyond, with certainty, everybody returns to control.
+ */
+export interface ExperimentGuards {
+  /**
+   * Share of the requests.
+   */
+  max_error_rate_increase?: number;
+  /**
+   * Share of the answers.
+   */
+  max_refusal_rate_increase?: number;
+  /**
+   * Of an answer, as a share of control's.
+   */
+  max_cost_increase?: number;
+  /**
+   * Mean time of an answer, as a share of control's.
+   */
+  max_latency_increase?: number;
+  /**
+   * Of the mean feedback.
+   */
+  max_score_decrease?: number;
+}
+/**
+ * A share of the traffic that a model answers too.
+ */
+export interface MirrorData {
+  /**
+   * For people.
+   */
+  title: string;
+  /**
+   * Organisations it concerns. Absent: all.
+   */
+  organizations?: {
+    [k: string]: true;
+  };
+  /**
+   * Workflows it concerns. Absent: all.
+   */
+  workflows?: {
+    [k: string]: true;
+  };
+  /**
+   * Kinds of task it concerns. Absent: all.
+   */
+  tasks?: {
+    [k: string]: true;
+  };
+  /**
+   * The model.
+   */
+  model: string;
+  /**
+   * Share of the requests.
+   */
+  percent: number;
+  /**
+   * As of an experiment.
+   */
+  salt: number;
+  /**
+   * What it may cost a day (UTC) in one organisation.
+   */
+  usd_per_day: number;
+  /**
+   * RFC 3339 in UTC with milliseconds: from then on nothing is mirrored.
+   */
+  until: string;
+}
+/**
  * policies/routing/data.yaml: how model "auto" is chosen.
  */
 export interface Routing {
+  quality?: RoutingQuality;
   /**
    * Bounds between the kinds of task.
    */
@@ -1977,6 +2344,19 @@ export interface Routing {
     strong: Pool;
     frontier: Pool;
   };
+}
+/**
+ * When measured quality decides the order of models. Absent: never.
+ */
+export interface RoutingQuality {
+  /**
+   * A model is good enough whose quality is at most so much below the best.
+   */
+  margin: number;
+  /**
+   * Fewer graded tasks are no measurement.
+   */
+  min_samples: number;
 }
 /**
  * One candidate.
@@ -2169,6 +2549,17 @@ export interface Scenario {
          * Median time to the first byte of late.
          */
         p50_ms?: number;
+      };
+    };
+    /**
+     * Experiments that a guard stopped: {id: {stopped: true}}. Default: none.
+     */
+    experiments?: {
+      [k: string]: {
+        /**
+         * Whether everybody is in the control arm.
+         */
+        stopped: boolean;
       };
     };
     /**
@@ -2617,4 +3008,26 @@ export interface SuitePurpose {
   tags?: {
     [k: string]: string;
   };
+}
+
+/**
+ * Body of POST /v1/feedback: what an application thinks of an answer. Sent again by the same caller it replaces what was said before.
+ */
+export interface Feedback {
+  /**
+   * The answer's x-aegis-decision-id.
+   */
+  decision_id: string;
+  /**
+   * How good it was, 0 to 1.
+   */
+  score?: number;
+  /**
+   * A kind, such as wrong or too_long.
+   */
+  label?: string;
+  /**
+   * Words of a person.
+   */
+  comment?: string;
 }

@@ -351,12 +351,15 @@ const sharedHistory = (database: Database, ledger: LedgerFollower, keys: OpenKey
   };
 };
 
+const NO_EXPERIMENTS: Input['experiments'] = {};
+
 /** Facts for the input document: clock, budgets, upstreams. */
 const factsOf = (upstreams: Gateway['upstreams'], limiter: Gateway['limiter'], pepper: Uint8Array): Facts => ({
   now: Date.now,
   upstreams: () => Object.fromEntries([...upstreams].map(([name, upstream]) => [name, upstream.health()])),
   spend: (caller, purpose, endUser) => limiter.spend(subjectsOf(caller, purpose, endUser), Date.now()),
   pseudonym: createPseudonyms(pepper),
+  experiments: () => NO_EXPERIMENTS,
 });
 
 /** Whose budgets may concern a request. How subjects are written is told at `spentSince`. */

@@ -69,6 +69,7 @@ const decideScenario = ({ given, request }: Scenario, policy: Policy): Outcome =
     upstreams: () => told,
     spend: () => spendOf(given.spend ?? [], time),
     pseudonym,
+    experiments: () => given.experiments ?? {},
   };
   const head: DescribedHead = {
     requestId: 'req_scenario',
@@ -85,7 +86,7 @@ const decideScenario = ({ given, request }: Scenario, policy: Policy): Outcome =
   const call = parseCall(Buffer.from(JSON.stringify(request.body ?? {})), request.endpoint as Endpoint, {
     depth: DEPTH,
   });
-  const described = describe(call, head, caller, facts, detector);
+  const described = describe(call, head, caller, facts, detector, policy.data.complexity);
   const decision = policy.decide(described.input);
   const outcome = outcomeOfDecision(decision);
   if (!decision.allow) return outcome;

@@ -33,7 +33,7 @@ export interface PolicySource {
   /** The policy that decides what is not drawn by a canary; undefined before the first activation. */
   readonly current: Policy | undefined;
   /** The policy that decides this request. Asked once for each, so that one request sees one revision. */
-  policyFor(input: Input): Policy | undefined;
+  policyFor(bucket: Input['bucket']): Policy | undefined;
   /** Tells how a decided request ended, for the guards of a rollout. Returns at once and never throws. */
   observe(ended: EndedRequest): void;
   close(): Promise<void>;

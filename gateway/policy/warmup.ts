@@ -90,6 +90,9 @@ const warmupInput = (n: number, choice: Choice): Input => {
         instruction_verbs: n % 2,
         turns: 1,
         words: 40 + n,
+        numbers: n % 7,
+        long_words: n % 5,
+        negated: n % 9 === 4,
       },
       complexity: (n % 10) / 10,
       uninspected: n % 8 === 7 ? [{ kind: 'image', bytes: 4096 }] : [],
@@ -97,6 +100,7 @@ const warmupInput = (n: number, choice: Choice): Input => {
     spend: [],
     upstreams: choice.upstreams,
     bucket: { request: (n * 211) % 10000, user: (n * 83) % 10000, session: (n * 37) % 10000, org: 5 },
+    experiments: {},
   };
 };
 

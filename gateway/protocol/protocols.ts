@@ -14,9 +14,10 @@ const PROTOCOLS: Readonly<Record<Endpoint, Protocol>> = {
   messages: anthropicMessages,
   'messages.count_tokens': anthropicCountTokens,
   models: openaiChat,
+  feedback: openaiChat,
 };
 
-/** The wire format of an endpoint. `models` has no body of its own; its errors are OpenAI's. */
+/** The wire format of an endpoint. `models` and `feedback` go to no model; their errors are OpenAI's. */
 export const protocolOf = (endpoint: Endpoint): Protocol => PROTOCOLS[endpoint];
 
 /** The wire format in whose words a dialect's errors are said. */

@@ -7,7 +7,7 @@ import { readSchema, type SchemaError, validator } from '../schema.ts';
 import { scriptsOf } from '../scripts.ts';
 import { newestUserText, readSignals } from '../signals.ts';
 import { estimatePromptTokens } from '../tokens.ts';
-import type { Input } from '../types.gen.ts';
+import type { Complexity, Input } from '../types.gen.ts';
 import { type EndUser, endUserOf } from './end-user.ts';
 import { allFindings, type Findings, inspect } from './findings.ts';
 import type { Head } from './receive.ts';
@@ -19,6 +19,8 @@ export interface Facts {
   readonly upstreams: () => Input['upstreams'];
   /** What is known of the budgets that may concern the caller and the end user it names, at no extra call. */
   readonly spend: (caller: Input['caller'], purpose: Input['purpose'], endUser: string) => Input['spend'];
+  /** What is known of the policy's experiments. */
+  readonly experiments: () => Input['experiments'];
   /** What stands for a user of an organisation whose name is not to be kept: always the same, and no way back. */
   readonly pseudonym: (org: string, name: string) => string;
 }
@@ -39,8 +41,9 @@ const LARGEST_INPUT_BYTES = 65_536;
 const MOST_SPEND = 32;
 
 /**
- * Describes a call for the policies and finds personal data and credentials in every string of its body. Throws
- * GatewayError `input_too_large` naming the field that is over a bound of schemas/input.json.
+ * Describes a call for the policies and finds personal data and credentials in every string of its body. `complexity` are
+ * the weights of the policy that will decide. Throws GatewayError `input_too_large` naming the field that is over a bound
+ * of schemas/input.json.
  */
 export const describe = (
   call: Call,
@@ -48,6 +51,7 @@ export const describe = (
   caller: Input['caller'],
   facts: Facts,
   detector: Detector,
+  complexity?: Complexity,
 ): Described => {
   const findings = inspect(call.raw, call.scan, detector, call.opaque);
   const request = {
@@ -61,7 +65,9 @@ export const describe = (
     response_format: call.responseFormat?.toWellFormed() ?? null,
     end_user: endUserOf(head.endUser, call, detector, (name) => facts.pseudonym(caller.org, name)),
   };
-  return { input: inputOf(request, contentOf(call, findings), head, caller, facts), findings };
+  const content = contentOf(call, findings);
+  content.complexity = complexityOf({ request, content }, complexity);
+  return { input: inputOf(request, content, head, caller, facts), findings };
 };
 
 /** Describes a request that has no body, such as a list of models. Throws as `describe`. */
@@ -93,6 +99,9 @@ const NO_CONTENT: Input['content'] = {
     instruction_verbs: 0,
     turns: 0,
     words: 0,
+    numbers: 0,
+    long_words: 0,
+    negated: false,
   },
   complexity: 0,
   uninspected: [],
@@ -119,7 +128,8 @@ const inputOf = (
     content,
     spend: facts.spend(caller, purpose, request.end_user.name).slice(0, MOST_SPEND),
     upstreams: facts.upstreams(),
-    bucket: bucketsOf(head, caller, purpose),
+    bucket: bucketsOf(head, caller),
+    experiments: facts.experiments(),
   };
   checkBounds(input);
   return input;
@@ -144,7 +154,7 @@ const contentOf = (call: Call, findings: Findings): Input['content'] => {
     pii,
     secrets,
     signals,
-    complexity: complexityOf(signals),
+    complexity: 0,
     uninspected: [...call.uninspected].map(([kind, bytes]) => ({ kind, bytes })),
   };
 };
@@ -161,10 +171,14 @@ const promptTokens = (call: Call): number => {
   return estimatePromptTokens(texts, call.messages) + (call.tokenIds ?? 0);
 };
 
-const bucketsOf = (head: DescribedHead, caller: Input['caller'], { session }: Input['purpose']): Input['bucket'] => ({
-  request: bucketOf(head.requestId),
+/** The buckets of a request, by which canaries and experiments draw. */
+export const bucketsOf = (
+  { requestId, purpose: { session } }: Pick<DescribedHead, 'requestId' | 'purpose'>,
+  caller: Input['caller'],
+): Input['bucket'] => ({
+  request: bucketOf(requestId),
   user: bucketOf(caller.user === '' ? `credential ${caller.id}` : `user ${caller.org} ${caller.user}`),
-  session: bucketOf(session === '' ? head.requestId : `session ${caller.org} ${session}`),
+  session: bucketOf(session === '' ? requestId : `session ${caller.org} ${session}`),
   org: bucketOf(`org ${caller.org}`),
 });
 
@@ -194,7 +208,7 @@ const BOUNDS = new Set(['maxLength', 'maxItems', 'maxProperties', 'maximum']);
 /** What the gateway itself says wrong is its own fault; a field over a bound is the caller's. */
 const boundError = (error: SchemaError | undefined): GatewayError => {
   const field = error?.instancePath.slice(1).replaceAll('/', '.') ?? '';
-  if (error && BOUNDS.has(error.keyword) && !/^(?:spend|upstreams|bucket)/.test(field)) {
+  if (error && BOUNDS.has(error.keyword) && !/^(?:spend|upstreams|bucket|experiments)/.test(field)) {
     const param = PARAMS[field] ?? field;
     return new GatewayError('input_too_large', `${param} ${error.message ?? 'is over its bound'}.`, { param });
   }

@@ -9,6 +9,7 @@ export const OPERATIONS: Readonly<Record<Endpoint, string>> = {
   embeddings: 'embeddings',
   'messages.count_tokens': 'count_tokens',
   models: 'models',
+  feedback: 'feedback',
 };
 
 /** OpenTelemetry's name of a provider where it has one. */

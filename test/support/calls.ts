@@ -33,6 +33,7 @@ export const FACTS: Facts = {
   upstreams: () => ({}),
   spend: () => [],
   pseudonym: (_org, name) => `hash:${name.length}`,
+  experiments: () => ({}),
 };
 
 /** The raw header list of a POST with a JSON body. */

@@ -156,6 +156,9 @@ export const input = (
       instruction_verbs: 0,
       turns: 1,
       words: 10,
+      numbers: 0,
+      long_words: 3,
+      negated: false,
     },
     complexity: 0.1,
     uninspected: [],
@@ -163,4 +166,5 @@ export const input = (
   spend: [],
   upstreams: { openai: upstreamFacts('openai', { p50_ms: 100 }) },
   bucket: { request: 1, user: 2, session: 3, org: 4 },
+  experiments: {},
 });

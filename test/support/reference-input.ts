@@ -55,6 +55,9 @@ export const student: Input = {
       instruction_verbs: 1,
       turns: 1,
       words: 64,
+      numbers: 0,
+      long_words: 3,
+      negated: false,
     },
     complexity: 0.42,
     uninspected: [],
@@ -79,6 +82,7 @@ export const student: Input = {
     local: upstreamFacts('local', { p50_ms: 120 }),
   },
   bucket: { request: 1234, user: 4321, session: 77, org: 9 },
+  experiments: {},
 };
 
 /** The student's request with `changes` put over it: objects deeply, lists as a whole. */

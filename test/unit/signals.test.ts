@@ -1,6 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
 import { bucketOf } from '../../gateway/bucket.ts';
-import { complexityOf } from '../../gateway/complexity.ts';
 import { scriptsOf } from '../../gateway/scripts.ts';
 import { newestUserText, readSignals } from '../../gateway/signals.ts';
 
@@ -106,17 +105,23 @@ describe('newestUserText', () => {
   });
 });
 
-describe('complexityOf', () => {
-  test('a multiple-choice question is simpler than an essay, and an essay than a long one with code', () => {
-    const choice = complexityOf(signals('What is 2+2?\nA. 3\nB. 4\nC. 5'));
-    const essay = complexityOf(signals('Write an essay that explains why the sky is blue.'));
-    const hard = complexityOf(
-      signals(`Refactor and explain this design:\n\`\`\`\n${'const a = b;\n'.repeat(50)}\`\`\``),
-    );
-    expect(choice).toBeLessThan(0.2);
-    expect(essay).toBeGreaterThan(0.5);
-    expect(hard).toBeGreaterThan(essay);
-    expect(hard).toBeLessThanOrEqual(1);
+describe('words', () => {
+  test('numbers and long words are counted, and what turns a question round is seen', () => {
+    expect(signals('Which of the following is NOT an 1848 revolution, and why were 3 unsuccessful?')).toMatchObject({
+      words: 14,
+      numbers: 2,
+      long_words: 2,
+      negated: true,
+    });
+    expect(signals('Which knot holds best?').negated).toBe(false);
+  });
+
+  test('of a long text are taken to be everywhere like where it was read', () => {
+    const text = 'unbelievable 7 '.repeat(10_000);
+    const { words, numbers, long_words } = readSignals(newestUserText([{ role: 'user', text }]), 1);
+    expect(numbers / words).toBeCloseTo(0.5, 1);
+    expect(long_words / words).toBeCloseTo(0.5, 1);
+    expect(words).toBeGreaterThan(19_000);
   });
 });
 

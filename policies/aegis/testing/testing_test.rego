@@ -21,9 +21,9 @@ student := {
 		"pii": {}, "secrets": {},
 		"signals": {
 			"multiple_choice": false, "yes_no": false, "question_marks": 1, "code": false, "math": false,
-			"instruction_verbs": 1, "turns": 1, "words": 40,
+			"instruction_verbs": 1, "turns": 1, "words": 40, "numbers": 0, "long_words": 3, "negated": false,
 		},
-		"complexity": 0.6, "uninspected": [],
+		"complexity": 0.45, "uninspected": [],
 	},
 	"spend": [],
 	"upstreams": {
@@ -33,6 +33,7 @@ student := {
 		"local": object.union(upstream("openai", openai_serves), {"third_party": false}),
 	},
 	"bucket": {"request": 1, "user": 2, "session": 3, "org": 4},
+	"experiments": {},
 }
 
 # What the gateway says of an upstream: it can be asked for what it speaks, and for what is translated into that.

@@ -53,6 +53,9 @@ const INPUT: Input = {
       instruction_verbs: 0,
       turns: 1,
       words: 200,
+      numbers: 0,
+      long_words: 3,
+      negated: false,
     },
     complexity: 0.1,
     uninspected: [],
@@ -60,6 +63,7 @@ const INPUT: Input = {
   spend: [],
   upstreams: {},
   bucket: { request: 1, user: 2, session: 3, org: 4 },
+  experiments: {},
 };
 
 const decisionOf = (over: Partial<Decision>): Decision => ({
