@@ -1,5 +1,5 @@
+import { parseCsv } from '../parse-csv.ts';
 import type { UsageGroup } from '../store/usage.ts';
-import { parseCsv } from './parse-csv.ts';
 
 /** One figure that a provider and the ledger both have. */
 export interface Measure {
