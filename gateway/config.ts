@@ -20,8 +20,8 @@ export interface Settings {
   readonly upstreams: readonly UpstreamSettings[];
   readonly bundles: { readonly source: string; readonly publicKeys: readonly string[]; readonly pollMs: number };
   readonly checkpointMs: number;
-  /** An empty url: the embedded store in the home. */
-  readonly store: { readonly url: string };
+  /** An empty url: the embedded store in the home. 0 days: no decisions are kept there. */
+  readonly store: { readonly url: string; readonly decisionsDays: number };
   /** An empty url: limits live in memory. */
   readonly redis: { readonly url: string; readonly prefix: string };
   /** Null where nobody is told. */
@@ -200,7 +200,7 @@ const settings = (
       pollMs: (config.bundles.poll_s as number) * 1000,
     },
     checkpointMs: (config.audit.checkpoint_s as number) * 1000,
-    store: { url: config.store.url as string },
+    store: { url: config.store.url as string, decisionsDays: config.store.decisions_days as number },
     redis: { url: config.redis.url as string, prefix: config.redis.prefix as string },
     alerts: config.alerts ? { webhook: config.alerts.webhook, thresholds: config.alerts.thresholds as number[] } : null,
     telemetry: {

@@ -843,13 +843,17 @@ export interface Config {
     checkpoint_s?: number;
   };
   /**
-   * Where keys and the ledger are.
+   * Where keys, the ledger and, by choice, decisions are.
    */
   store?: {
     /**
      * postgres://user:password@host:5432/database, shared by several gateways; ?sslmode=verify-full&sslrootcert=FILE for TLS. Empty: the embedded database of the home.
      */
     url?: string;
+    /**
+     * For how many days the store keeps decisions: the audit log's records of each, without prompts and answers, which all gateways of one Postgres then find. 0: none, they are in the audit log of the gateway that made them.
+     */
+    decisions_days?: number;
   };
   /**
    * Who may call beside the holders of API keys.

@@ -168,6 +168,7 @@ const open = async (
     logHome,
     url,
     segments: auditLayout(logHome).chain,
+    decisionsDays: settings.store.decisionsDays,
     worker: new URL('./ledger-worker.ts', import.meta.url),
     onError: onStoreError,
   });
