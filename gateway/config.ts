@@ -18,7 +18,14 @@ export interface Settings {
   readonly reusePort: boolean;
   readonly limits: { readonly bodyBytes: number; readonly depth: number; readonly responseBytes: number };
   readonly upstreams: readonly UpstreamSettings[];
-  readonly bundles: { readonly source: string; readonly publicKeys: readonly string[]; readonly pollMs: number };
+  readonly bundles: {
+    /** A folder's absolute path, or an http(s) address. */
+    readonly source: string;
+    /** Empty: none is sent. */
+    readonly token: string;
+    readonly publicKeys: readonly string[];
+    readonly pollMs: number;
+  };
   readonly checkpointMs: number;
   /** An empty url: the embedded store in the home. 0 days: no decisions are kept there. */
   readonly store: { readonly url: string; readonly decisionsDays: number };
@@ -182,6 +189,10 @@ const settings = (
       `${at(['alerts', 'webhook', 'secret'])} alerts.webhook.secret must be whsec_ and the base64 of 24 to 64 random bytes`,
     );
   }
+  findings.push(
+    ...sourceFindings(config.bundles).map(({ path, why }) => `${at(['bundles', path])} bundles.${path} ${why}`),
+  );
+  const source = config.bundles.source as string;
   const result: Settings = {
     listen: address(env.AEGIS_LISTEN || config.listen, ['listen']),
     adminListen: address(env.AEGIS_ADMIN_LISTEN || (config.admin.listen as string), ['admin', 'listen']),
@@ -195,7 +206,8 @@ const settings = (
     },
     upstreams: config.upstreams,
     bundles: {
-      source: resolve(folder, config.bundles.source as string),
+      source: isWebAddress(source) ? source : resolve(folder, source),
+      token: config.bundles.token as string,
       publicKeys: (config.bundles.public_keys as string[]).map((path) => resolve(folder, path)),
       pollMs: (config.bundles.poll_s as number) * 1000,
     },
@@ -217,6 +229,30 @@ const settings = (
   };
   if (findings.length > 0) throw new ConfigError(findings);
   return result;
+};
+
+const isWebAddress = (text: string): boolean => /^https?:\/\//i.test(text);
+
+/**
+ * What is wrong with the bundles' source beyond its schema. Plain http is tolerable for bundles, which are signed; what is
+ * sent to it anybody on the way can read.
+ */
+const sourceFindings = ({ source = '', token = '' }: Required<Config>['bundles']): { path: string; why: string }[] => {
+  if (!isWebAddress(source)) {
+    if (/^[a-z][a-z0-9+.-]*:\/\//i.test(source))
+      return [{ path: 'source', why: 'must be a folder or an http(s) address' }];
+    return token === '' ? [] : [{ path: 'token', why: 'is sent to an http(s) source only: this source is a folder' }];
+  }
+  const url = URL.parse(source);
+  if (url === null) return [{ path: 'source', why: `is no address: ${JSON.stringify(source)}` }];
+  const findings: { path: string; why: string }[] = [];
+  const find = (path: string, why: string): number => findings.push({ path, why });
+  if (url.username !== '' || url.password !== '') find('source', 'must not hold a user or password: use bundles.token');
+  if (url.hash !== '') find('source', 'must not have a fragment (#…)');
+  if (url.pathname.endsWith('/') && url.search !== '') find('source', 'of a folder must not have a query (?…)');
+  if (/[^\x21-\x7e]/.test(token)) find('token', 'must be printable ASCII without spaces');
+  if (token !== '' && !isSafeAddress(source)) find('token', 'goes to https, or http on loopback, only');
+  return findings;
 };
 
 /** What is wrong with the issuers beyond their schema. */

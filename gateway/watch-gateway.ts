@@ -10,6 +10,8 @@ export interface GatewayReadings {
   readonly keysFreshMs: () => number;
   /** Whether keys are those of a while ago, because the store cannot be looked at. */
   readonly isKeysDegraded: () => boolean;
+  /** When the bundle source was last read, milliseconds since 1970; 0: never. */
+  readonly bundleFreshMs: () => number;
   /** Whether the last look at the bundle source found nothing it could serve. */
   readonly isBundleRefused: () => boolean;
   /** Whether the ledger could not follow the audit log when it looked last. */
@@ -41,6 +43,10 @@ export const watchGateway = (telemetry: Telemetry, gw: Gateway, readings: Gatewa
     const ref = gw.policies.current?.ref;
     return ref ? [{ value: 1, labels: { revision: ref.revision, digest: ref.digest } }] : [];
   });
+  const openedMs = Date.now();
+  telemetry.watch('aegis.bundle.source.age', () => [
+    { value: Math.max(0, Date.now() - (readings.bundleFreshMs() || openedMs)) / 1000 },
+  ]);
   watchUpstreams(telemetry, gw.upstreams);
 };
 

@@ -23,8 +23,8 @@ import { openRedisLimiter } from './limit/redis.ts';
 import { isLoopback } from './loopback.ts';
 import { FREE, unknownOutcome } from './outcome.ts';
 import { GATEWAY_VERSION } from './policy/activate.ts';
+import { createOrigin } from './policy/create-origin.ts';
 import { trustsDemoKey } from './policy/demo-key.ts';
-import { createFolderOrigin } from './policy/folder-origin.ts';
 import type { Policy, PolicySource } from './policy/policy.ts';
 import { readPublicKeys } from './policy/signature.ts';
 import { openPolicySource } from './policy/source.ts';
@@ -185,7 +185,7 @@ const open = async (
   await proveLimiter(limiter, Date.now());
 
   const policies = await openPolicySource({
-    origin: createFolderOrigin(settings.bundles.source, settings.bundles.pollMs),
+    origin: createOrigin(settings.bundles),
     publicKeys,
     home: logHome,
     onEvent: ({ event, detail }) => {
@@ -242,6 +242,7 @@ const open = async (
     problems: () => problemsOf(gateway, isDraining),
     keysFreshMs: () => keys.freshMs,
     isKeysDegraded: () => keys.degraded,
+    bundleFreshMs: () => policies.freshMs,
     isBundleRefused: () => policies.isRefusing,
     isLedgerBehind: () => !ledger.healthy,
     isLimiterDegraded: () => limiter.state?.().mode === 'local',

@@ -233,6 +233,12 @@ export const METRICS = {
     labels: ['result'],
     description: 'Bundles that were activated, and those that were refused.',
   },
+  'aegis.bundle.source.age': {
+    kind: 'gauge',
+    unit: 's',
+    labels: [],
+    description: 'Since the bundle source was last read, whatever was in it; since the start, if it never was.',
+  },
   'aegis.audit.append.duration': {
     kind: 'histogram',
     unit: 's',
