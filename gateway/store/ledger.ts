@@ -32,7 +32,7 @@ const KINDS_WITH_DECISIONS: readonly AuditRecord['kind'][] = [...KINDS, 'intent'
 /** Events move the cursor only; after this many records it is saved even without a row. */
 const BATCH_RECORDS = 10_000;
 /** Of the decisions' records in a batch: 10 KB is a large one, and some may be ten times that. */
-const BATCH_CHARS = 16_000_000;
+const BATCH_CHARS = 4_000_000;
 
 /**
  * Reads the records of some kinds from a place of the audit log on; others may come too. `next` is JSON and opaque here;
