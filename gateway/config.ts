@@ -206,7 +206,7 @@ const settings = (
     },
     upstreams: config.upstreams,
     bundles: {
-      source: isWebAddress(source) ? source : resolve(folder, source),
+      source: isWebAddress(source) ? (URL.parse(source)?.href ?? '') : resolve(folder, source),
       token: config.bundles.token as string,
       publicKeys: (config.bundles.public_keys as string[]).map((path) => resolve(folder, path)),
       pollMs: (config.bundles.poll_s as number) * 1000,
@@ -244,14 +244,15 @@ const sourceFindings = ({ source = '', token = '' }: Required<Config>['bundles']
     return token === '' ? [] : [{ path: 'token', why: 'is sent to an http(s) source only: this source is a folder' }];
   }
   const url = URL.parse(source);
-  if (url === null) return [{ path: 'source', why: `is no address: ${JSON.stringify(source)}` }];
+  if (url === null) return [{ path: 'source', why: 'is no address that can be read' }];
   const findings: { path: string; why: string }[] = [];
   const find = (path: string, why: string): number => findings.push({ path, why });
   if (url.username !== '' || url.password !== '') find('source', 'must not hold a user or password: use bundles.token');
   if (url.hash !== '') find('source', 'must not have a fragment (#…)');
   if (url.pathname.endsWith('/') && url.search !== '') find('source', 'of a folder must not have a query (?…)');
   if (/[^\x21-\x7e]/.test(token)) find('token', 'must be printable ASCII without spaces');
-  if (token !== '' && !isSafeAddress(source)) find('token', 'goes to https, or http on loopback, only');
+  if (token !== '' && url.username === '' && !isSafeAddress(source))
+    find('token', 'goes to https, or http on loopback, only');
   return findings;
 };
 
