@@ -1,5 +1,5 @@
 import type { Exchange } from './exchange.ts';
-import type { AuditIntent, AuditOutcome, Cost, Decision, Input, Usage } from './types.gen.ts';
+import type { Attempt, AuditIntent, AuditOutcome, Cost, Decision, Input, Usage } from './types.gen.ts';
 
 /** How a request ended, as the stages know it. */
 export interface Ending {
@@ -46,10 +46,14 @@ const callerOf = (
   ...(groups.length > 0 ? { groups: [...groups] } : {}),
 });
 
+/** The attempt that gave the answer; undefined where none did. */
+export const answeredBy = (x: Exchange): Attempt | undefined =>
+  x.attempts.findLast((attempt) => attempt.status !== null && attempt.error === null);
+
 /** The outcome record of an exchange, however far it came. */
 export const outcomeOf = (x: Exchange, ending: Ending): AuditOutcome => {
   const { head, caller, described, decision } = x.products;
-  const answered = x.attempts.findLast((attempt) => attempt.status !== null && attempt.error === null);
+  const answered = answeredBy(x);
   return {
     kind: 'outcome',
     id: decision ? x.ids.decisionId : null,

@@ -42,6 +42,7 @@ import { createKey, type KeyGrant } from './store/keys.ts';
 import { type LedgerFollower, openLedgerFollower } from './store/ledger-follower.ts';
 import { type OpenKeyStore, openKeyStore } from './store/open-key-store.ts';
 import { openPepper } from './store/pepper.ts';
+import { createRolloutStore } from './store/rollout-store.ts';
 import { querySpent, spentSince } from './store/spend-history.ts';
 import { openUsageReports } from './store/usage-reports.ts';
 import { openStrangers } from './strangers.ts';
@@ -188,11 +189,12 @@ const open = async (
     origin: createOrigin(settings.bundles),
     publicKeys,
     home: logHome,
+    rollouts: createRolloutStore(database.db),
     onEvent: ({ event, detail }) => {
-      record(event, detail, event === 'bundle_activated' ? 'info' : 'warn');
-      if (event === 'bundle_schema_differs') return;
-      const result = event === 'bundle_refused' ? 'refused' : 'activated';
-      telemetry.count('aegis.bundle.activations', { result });
+      record(event, detail, event === 'bundle_activated' || event === 'rollout_stage' ? 'info' : 'warn');
+      if (event === 'bundle_activated') telemetry.count('aegis.bundle.activations', { result: 'activated' });
+      if (event === 'bundle_refused') telemetry.count('aegis.bundle.activations', { result: 'refused' });
+      if (event === 'rollout_rolled_back') telemetry.count('aegis.rollout.rollbacks', { guard: String(detail.guard) });
     },
   });
   serving = policies;
@@ -243,6 +245,7 @@ const open = async (
     keysFreshMs: () => keys.freshMs,
     isKeysDegraded: () => keys.degraded,
     bundleFreshMs: () => policies.freshMs,
+    rollout: () => policies.rollout(),
     isBundleRefused: () => policies.isRefusing,
     isLedgerBehind: () => !ledger.healthy,
     isLimiterDegraded: () => limiter.state?.().mode === 'local',

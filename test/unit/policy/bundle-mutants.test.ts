@@ -1,6 +1,7 @@
 import { beforeAll, describe, expect, test } from '@jest/globals';
-import { preparePolicy } from '../../../gateway/policy/activate.ts';
+import { activatableBundle } from '../../../gateway/policy/activate.ts';
 import { sha256 } from '../../../gateway/policy/bundle.ts';
+import { createPolicy } from '../../../gateway/policy/engine.ts';
 import { type Forgery, makeForgery } from '../../support/bundle-forgery.ts';
 import { bundleMutants } from '../../support/bundle-mutants.ts';
 import { input } from '../../support/policy-fixture.ts';
@@ -15,9 +16,9 @@ describe('a bundle that must not serve', () => {
     forgery = await makeForgery();
     mutants = bundleMutants(forgery);
   });
-  const prepare = (packed: Uint8Array) => {
+  const prepare = async (packed: Uint8Array) => {
     const { digest } = forgery.serving;
-    return preparePolicy(packed, forgery.publicKeys, { sequence: 5, digest });
+    return createPolicy(await activatableBundle(packed, forgery.publicKeys, { sequence: 5, digest }));
   };
 
   test('is one of at least 40 that differ', async () => {
