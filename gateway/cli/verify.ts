@@ -57,7 +57,8 @@ const verify = async (file: string, flags: VerifyFlags): Promise<void> => {
   }
 };
 
-const checkoutKeys = async (): Promise<string[]> => {
+/** The public keys of the checkout: those that its bundles may be signed with. */
+export const checkoutKeys = async (): Promise<string[]> => {
   const folder = join(CHECKOUT, 'bundles', 'keys');
   return (await readdir(folder)).filter((name) => name.endsWith('.pub.pem')).map((name) => join(folder, name));
 };
