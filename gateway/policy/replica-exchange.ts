@@ -29,6 +29,8 @@ export interface ReplicaExchange {
   others(key: string, step: PlannedStep): Readings[];
   /** What the others measured with this stable bundle. */
   othersUnder(stableDigest: string): Readings[];
+  /** Waits a little for what is under way. Never rejects. */
+  close(): Promise<void>;
 }
 
 /** An exchange through the store; without one there are no others. */
@@ -50,6 +52,13 @@ export const createReplicaExchange = (options: ReplicaExchangeOptions): ReplicaE
     }
   };
   const fresh = (): readonly ReplicaReport[] => reports.filter(({ updatedMs }) => clock() - updatedMs <= REPLICA_MS);
+  /** What is slow goes on by itself. */
+  const briefly = async (work: Promise<void>): Promise<void> => {
+    const { promise: late, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, STORE_MS);
+    await Promise.race([work, late]);
+    clearTimeout(timer);
+  };
   return {
     async beat() {
       if (pending === undefined) {
@@ -58,12 +67,12 @@ export const createReplicaExchange = (options: ReplicaExchangeOptions): ReplicaE
           pending = undefined;
         });
       } else if (clock() - pendingSinceMs > AWAY_MS) reports = [];
-      const { promise: late, resolve } = Promise.withResolvers<void>();
-      const timer = setTimeout(resolve, STORE_MS);
-      await Promise.race([pending, late]);
-      clearTimeout(timer);
+      await briefly(pending);
     },
     now: exchange,
+    close: async () => {
+      if (pending) await briefly(pending);
+    },
     others: (key, { stage, percent }) =>
       fresh().flatMap((of) =>
         of.key === key && of.stage === stage && of.percent === percent && of.readings ? [of.readings] : [],

@@ -16,6 +16,8 @@ export interface RolloutMemory {
   share(state: RolloutState): Promise<RolloutState>;
   /** Keeps a state in the own copy, durably. */
   keep(state: RolloutState): Promise<void>;
+  /** Resolves when all that was to be kept is kept, or could not be. */
+  settled(): Promise<void>;
 }
 
 /**
@@ -53,6 +55,7 @@ export const createRolloutMemory = (home: string, store: RolloutStore | undefine
   return {
     share,
     keep,
+    settled: () => writing,
     async recall(begin) {
       const own = (await read()).find(({ key }) => key === begin.key);
       const state = own ?? begin;

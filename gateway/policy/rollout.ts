@@ -71,7 +71,8 @@ export interface Rollout {
   status(): RolloutStatus;
   /** Looks at the other gateways and judges the guards, as it does every second by itself. Never rejects. */
   beat(): Promise<void>;
-  close(): void;
+  /** Ends it; resolves when what became of the rollout is kept. */
+  close(): Promise<void>;
 }
 
 /** What decides: nothing is looked up but this for a request. */
@@ -273,9 +274,10 @@ export const createRollout = (options: RolloutOptions): Rollout => {
       return { stage, percent: percent ?? 0, guards: judged, compared };
     },
     beat,
-    close() {
+    async close() {
       clearInterval(timer);
       measurements?.close();
+      await Promise.all([memory.settled(), exchange.close()]);
     },
   };
 };

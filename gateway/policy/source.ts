@@ -218,8 +218,7 @@ export const openPolicySource = async (options: PolicySourceOptions): Promise<Fo
     close: async () => {
       closed = true;
       follower.close();
-      rollout.close();
-      await queue;
+      await Promise.all([queue, rollout.close()]);
     },
   };
 };
