@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { createStoreSource } from '../../gateway/replay/store-source.ts';
 import type { Database } from '../../gateway/store/database.ts';
 import {
   type DecisionQuestion,
@@ -235,6 +236,34 @@ for (const { name, without, prepare } of STORES) {
       await keepDecisions(store.db, 30);
       await keepDecisions(store.db, 7);
       expect(await decisionsDays(store.db)).toBe(7);
+    });
+
+    test('a replay reads what the log says in the order of the log: each outcome when the request ended', async () => {
+      const records = [
+        intent('long', 1),
+        intent('a', 2),
+        answered('a', 3),
+        denied('b', 4),
+        intent('c', 5),
+        answered('c', 5),
+        intent('d', 6),
+        answered('long', 7),
+        intent('open', 8),
+        answered('d', 9),
+      ];
+      await load([...records].sort((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1)));
+      const texts = async (range: { sinceMs?: number; untilMs?: number }) => {
+        const read: AuditRecord[] = [];
+        const source = createStoreSource(store.db, 'the store');
+        for await (const batch of source.batches({ sinceMs: undefined, untilMs: undefined, ...range }))
+          read.push(...batch.map((text) => JSON.parse(text.toString()) as AuditRecord));
+        return read;
+      };
+      expect(await texts({})).toEqual(records);
+      // More than was asked for is allowed; what is hours away is not read.
+      expect(await texts({ sinceMs: START + 5_000, untilMs: START + 6_000 })).toEqual(records);
+      expect(await texts({ sinceMs: START + 4 * 3_600_000 })).toEqual([]);
+      expect(await texts({ untilMs: START - 4 * 3_600_000 })).toEqual([]);
     });
 
     if (name === 'SQLite')
