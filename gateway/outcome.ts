@@ -69,7 +69,8 @@ export const outcomeOf = (x: Exchange, ending: Ending): AuditOutcome => {
     // The intent holds both documents when there is one: they are the bulk of a record.
     input: x.intended || !described ? null : (described.input as unknown as NonNullable<AuditOutcome['input']>),
     decision: x.intended || !decision ? null : (decision as unknown as NonNullable<AuditOutcome['decision']>),
-    bundle: decision ? (x.policy?.ref ?? null) : null,
+    // Also of a policy that was asked and could not decide: re-execution must know which.
+    bundle: described ? (x.policy?.ref ?? null) : null,
     model: answered?.model ?? null,
     upstream: answered?.upstream ?? null,
     attempts: x.attempts,
