@@ -114,6 +114,10 @@ const parse = (text: string, file: string, env: NodeJS.ProcessEnv, only?: readon
 export const readStorePlace = (file: string, env: NodeJS.ProcessEnv): Pick<Settings, 'home' | 'store'> =>
   parse(readText(file), file, env, ['home', 'store']);
 
+/** The same, and where its bundles are. Throws ConfigError. */
+export const readBundlesPlace = (file: string, env: NodeJS.ProcessEnv): Pick<Settings, 'home' | 'store' | 'bundles'> =>
+  parse(readText(file), file, env, ['home', 'store', 'bundles']);
+
 const readText = (file: string): string => {
   try {
     return readFileSync(file, 'utf8');
