@@ -148,6 +148,8 @@ export interface ReportContext {
 }
 
 const TOP = 10;
+/** Rules that are asked about the control plane alone, which a replay does not ask about. */
+const CONTROL_PLANE = 'aegis.admin';
 const DAY_MS = 86_400_000;
 const MONTH_DAYS = 30;
 /** A shorter log says nothing about a month. */
@@ -203,7 +205,7 @@ export const reportOf = ({ tally, limits }: Replayed, context: ReportContext): R
     limits: limits ? limitsOf(limits) : null,
     rules: {
       never_fired: Object.keys(rulesOf(after))
-        .filter((id) => !tally.rulesAfter.has(id))
+        .filter((id) => !tally.rulesAfter.has(id) && !id.startsWith(CONTROL_PLANE))
         .sort()
         .map((id) => name(id, after)),
       only_before: listed(tally.rulesBefore).flatMap(({ name: id, count }) =>

@@ -188,8 +188,11 @@ const EXPLAINED: readonly Facet[] = ['denied', 'allowed', 'denial', 'failed', 'm
 
 const example = ({ facet, before, after, example: shown }: ReportedChange): Section => {
   const { caller, purpose } = shown;
-  const of = (decision: ReportedDecision, verdict: string): string =>
-    [verdict, ...(decision.route.length > 0 ? [decision.route.join(', then ')] : [])].join('; ');
+  const of = ({ allow, codes, route }: ReportedDecision): string => {
+    if (allow === null) return 'no decision';
+    const verdict = allow ? 'allowed' : `denied: ${codes.join(', ') || 'no rule allows it'}`;
+    return allow && route.length > 0 ? `${verdict}, ${route.join(', then ')}` : verdict;
+  };
   return {
     title: `Example, ${TITLES[facet].toLowerCase()}: ${before} → ${after}`,
     notes: [],
@@ -202,8 +205,8 @@ const example = ({ facet, before, after, example: shown }: ReportedChange): Sect
           [caller.org, caller.team, caller.user, caller.id, caller.roles.join(' and ')].filter(Boolean).join(' / '),
         ],
         ['what', `${shown.endpoint}, model ${named(shown.model)}, workflow ${named(purpose.workflow)}`],
-        ['before', of(shown.before, before)],
-        ['after', of(shown.after, after)],
+        ['before', of(shown.before)],
+        ['after', of(shown.after)],
         ...onlyIn(shown.before.rules, shown.after.rules).map((rule) => ['fired before alone', ruleText(rule)]),
         ...onlyIn(shown.after.rules, shown.before.rules).map((rule) => ['fires after alone', ruleText(rule)]),
       ],
