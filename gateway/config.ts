@@ -4,6 +4,7 @@ import { Ajv, type ErrorObject } from 'ajv';
 import { type Document, isMap, isPair, isScalar, isSeq, LineCounter, type Node, parseDocument, visit } from 'yaml';
 import { parseClaimPath } from './claim-path.ts';
 import { isLoopback } from './loopback.ts';
+import { nearestName } from './nearest-name.ts';
 import type { Config } from './types.gen.ts';
 import { webhookSecretOf } from './webhook-secret.ts';
 
@@ -330,7 +331,7 @@ const describeError = (error: ErrorObject): string => {
   const unknown = error.params.additionalProperty as string | undefined;
   if (unknown !== undefined) {
     const known = Object.keys((error.parentSchema ?? schemaAt(error.schemaPath))?.properties ?? {});
-    const near = known.find((name) => distance(name, unknown) <= 2);
+    const near = nearestName(unknown, known);
     return `unknown field '${unknown}'${near ? ` (did you mean '${near}'?)` : ''}`;
   }
   if (error.keyword === 'enum') return `${where} must be one of ${(error.params.allowedValues as string[]).join(', ')}`;
@@ -341,23 +342,4 @@ const schemaAt = (path: string): { properties?: object } | undefined => {
   let node: unknown = schema;
   for (const part of path.split('/').slice(1, -1)) node = (node as Record<string, unknown>)?.[part];
   return node as { properties?: object } | undefined;
-};
-
-/** Levenshtein distance, for suggestions on short field names only. */
-const distance = (a: string, b: string): number => {
-  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      next.push(
-        Math.min(
-          (row[j] as number) + 1,
-          (next[j - 1] as number) + 1,
-          (row[j - 1] as number) + (a[i - 1] === b[j - 1] ? 0 : 1),
-        ),
-      );
-    }
-    row = next;
-  }
-  return row[b.length] as number;
 };
