@@ -11,6 +11,7 @@ import { openAuditLog } from './audit/log.ts';
 import { conclude } from './conclude.ts';
 import { ConfigError, type Settings } from './config.ts';
 import { Exchange } from './exchange.ts';
+import { openExplanations } from './explain/explanations.ts';
 import type { Gateway } from './gateway.ts';
 import { openHomeSecret } from './home-secret.ts';
 import { openTokenVerifier } from './identity/jwt.ts';
@@ -162,6 +163,8 @@ const open = async (
   closers.push(() => keys.close());
   const usage = openUsageReports({ home, url });
   closers.push(() => usage.close());
+  const explanations = openExplanations({ home, url });
+  closers.push(() => explanations.close());
   const tokens = openTokenVerifier(settings.identity.jwt, { maxStaleMs: settings.identity.maxStaleMs, logger: log });
   closers.push(() => tokens.close());
   const ledger = await openLedgerFollower({
@@ -264,7 +267,11 @@ const open = async (
         upstreams: gateway.facts.upstreams(),
       }),
       telemetry.prometheus,
-      createAdminApi(gateway, { keys: createKeyRegistry(database.db, pepper, () => keys.refresh()), usage }),
+      createAdminApi(gateway, {
+        keys: createKeyRegistry(database.db, pepper, () => keys.refresh()),
+        usage,
+        explanations,
+      }),
     ),
     settings.adminListen,
   );

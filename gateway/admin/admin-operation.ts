@@ -1,3 +1,4 @@
+import type { Explanations } from '../explain/explanations.ts';
 import type { Gateway } from '../gateway.ts';
 import type { KeyRegistry } from '../store/key-registry.ts';
 import type { UsageReports } from '../store/usage-reports.ts';
@@ -16,6 +17,7 @@ export interface Answer {
 export interface AdminParts {
   readonly keys: KeyRegistry;
   readonly usage: UsageReports;
+  readonly explanations: Explanations;
 }
 
 /** One request to the control plane whose caller may use the operation. */
@@ -43,8 +45,9 @@ export interface Operation extends AdminParts {
   announce(): Promise<void>;
 }
 
-/** The key that a record is about. */
+/** The key or the decision that a record is about. */
 export interface Subject {
   readonly key?: string;
   readonly target?: KeyTarget;
+  readonly decision?: string;
 }

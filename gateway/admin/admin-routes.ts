@@ -2,6 +2,7 @@ import { GatewayError } from '../errors.ts';
 import { readSchema, type Validator, validator } from '../schema.ts';
 import type { CreateKey, Input, RotateKey } from '../types.gen.ts';
 import type { Answer, Operation } from './admin-operation.ts';
+import { readDecision } from './decisions.ts';
 import { createKey, listKeys, redeemToken, revokeKey, rotateKey } from './keys.ts';
 import { readUsage } from './usage.ts';
 
@@ -30,6 +31,7 @@ export const ADMIN_ROUTES: readonly AdminRoute[] = [
     }),
   },
   { method: 'GET', path: '/admin/v1/usage', endpoint: 'admin.usage', answer: readUsage },
+  { method: 'GET', path: '/admin/v1/decisions/{id}', endpoint: 'admin.decisions', answer: readDecision },
   { method: 'GET', path: '/admin/v1/keys', endpoint: 'admin.keys.list', answer: listKeys },
   {
     method: 'POST',

@@ -1,12 +1,12 @@
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { type Explanation, storedBundle } from '../explain/explanation.ts';
 import { sourceFiles, sourcesRevision } from '../policy/build.ts';
 import type { Bundle } from '../policy/bundle.ts';
 import { CHECKOUT, type Compiler, findCompiler, OPA_VERSION } from '../policy/compiler.ts';
 import { requireOpa } from '../policy/opa.ts';
-import { isSameJson } from '../replay/canonical-json.ts';
 
 /** How much of a trace is shown: expressions that did not hold, what rules note (`trace`), or every step. */
 export const TRACE_LEVELS = ['fails', 'notes', 'full'] as const;
@@ -52,7 +52,7 @@ export const traceDecision = async (
     if (entry !== WHOLE) {
       notes.push('this bundle carries no Rego of the whole decision, so the trace is of allow and deny alone');
     }
-    const isSame = entry === WHOLE ? isSameJson(await evaluated(compiler, folder, entry), decision) : null;
+    const isSame = entry === WHOLE ? isDeepStrictEqual(await evaluated(compiler, folder, entry), decision) : null;
     if (isSame === false) {
       notes.push(
         'the interpreter decides otherwise than was recorded: the record or the compiled module is not to be trusted',

@@ -48,7 +48,7 @@ const mayImport = (file: string, target: string, isType: boolean): boolean => {
   if (from === 'replay') return !JOINERS.includes(target);
   if (to === 'base' || to === 'protocol') return !JOINERS.includes(target);
   // Explains decisions of the audit by the bundles that made them.
-  if (from === 'explain') return ['audit', 'policy', 'store'].includes(to);
+  if (from === 'explain') return ['audit', 'policy', 'store'].includes(to) || target === 'stages/ids.ts';
   // Base knows interfaces, and walks the stages.
   if (from === 'base') return INTERFACES.includes(target) || to === 'stages' || (isType && target === 'store/keys.ts');
   // The shapes that gateways share of a rollout, which the store keeps.
