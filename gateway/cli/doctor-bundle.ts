@@ -14,10 +14,9 @@ import { checkRollout } from '../policy/shapes.ts';
 import { type PublicKeys, readPublicKeys, verifySignature } from '../policy/signature.ts';
 import { ROLLOUT_FILE } from '../policy/source.ts';
 import { type Check, ok, problem, sentenceOf, warning } from './doctor-check.ts';
+import { EXPIRES_SOON_MS } from './expiry.ts';
 
 const DAY_MS = 86_400_000;
-/** A bundle whose signature expires within this is worth a word. */
-const SOON_MS = 14 * DAY_MS;
 
 /** Looks at the keys that may sign, and at the bundle that rollout.yaml names, as a gateway does before it activates it. */
 export const checkBundle = async (settings: Settings, now: number): Promise<Check[]> => {
@@ -86,7 +85,7 @@ const checkAge = async (file: string, bundle: Bundle, keys: PublicKeys, now: num
   const bornMs = typeof iat === 'number' ? iat * 1000 : (await stat(file).catch(() => undefined))?.mtimeMs;
   const age = bornMs === undefined ? '' : `, ${Math.floor(Math.max(0, now - bornMs) / DAY_MS)} days old`;
   const found = `${file} is good: revision ${revision}, sequence ${metadata.aegis.sequence}${age}`;
-  if (exp !== undefined && exp * 1000 - now < SOON_MS) {
+  if (exp !== undefined && exp * 1000 - now < EXPIRES_SOON_MS) {
     const until = new Date(exp * 1000).toISOString();
     return warning('bundle', `${found}, expires ${until}`, './aegis sign it with a later --expires');
   }
