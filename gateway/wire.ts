@@ -4,6 +4,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import pino, { type Logger } from 'pino';
 import { createAdminApi } from './admin/admin-api.ts';
 import { createControlPlane } from './admin/control-plane.ts';
+import { createPlatformPolicies } from './admin/platform-policies.ts';
 import { openAlerts } from './alerts/open-alerts.ts';
 import { createApp } from './app.ts';
 import { auditLayout } from './audit/layout.ts';
@@ -188,11 +189,12 @@ const open = async (
   closers.push(() => limiter.close());
   await proveLimiter(limiter, Date.now());
 
+  const rollouts = createRolloutStore(database.db);
   const policies = await openPolicySource({
     origin: createOrigin(settings.bundles),
     publicKeys,
     home: logHome,
-    rollouts: createRolloutStore(database.db),
+    rollouts,
     onEvent: ({ event, detail }) => {
       record(event, detail, event === 'bundle_activated' || event === 'rollout_stage' ? 'info' : 'warn');
       if (event === 'bundle_activated') telemetry.count('aegis.bundle.activations', { result: 'activated' });
@@ -270,6 +272,7 @@ const open = async (
       createAdminApi(gateway, {
         keys: createKeyRegistry(database.db, pepper, () => keys.refresh()),
         usage,
+        policies: createPlatformPolicies({ source: policies, store: rollouts, home: logHome, publicKeys }),
         explanations,
       }),
     ),

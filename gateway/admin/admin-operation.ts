@@ -3,6 +3,7 @@ import type { Gateway } from '../gateway.ts';
 import type { KeyRegistry } from '../store/key-registry.ts';
 import type { UsageReports } from '../store/usage-reports.ts';
 import type { Input } from '../types.gen.ts';
+import type { PlatformPolicies } from './platform-policies.ts';
 
 /** The key that an operation concerns, as the policy sees it. */
 export type KeyTarget = NonNullable<Input['target']>;
@@ -17,6 +18,7 @@ export interface Answer {
 export interface AdminParts {
   readonly keys: KeyRegistry;
   readonly usage: UsageReports;
+  readonly policies: PlatformPolicies;
   readonly explanations: Explanations;
 }
 

@@ -9,7 +9,7 @@ import { createPolicy } from './engine.ts';
 import type { EvaluatorOptions } from './evaluator.ts';
 import type { BundleOrigin } from './origin.ts';
 import type { Policy, PolicySource } from './policy.ts';
-import { createRollout, type RolloutEvent, type RolloutStatus } from './rollout.ts';
+import { type Candidate, createRollout, type RolloutEvent, type RolloutStatus } from './rollout.ts';
 import { createRolloutMemory } from './rollout-memory.ts';
 import { planOf } from './rollout-plan.ts';
 import type { RolloutStore } from './rollout-state.ts';
@@ -48,10 +48,23 @@ export interface FollowedSource extends PolicySource {
   beat(): Promise<void>;
   /** Where the rollout stands; `stage` is null without one. */
   rollout(): RolloutStatus;
+  /** What serves, what is asked for, and why it is not what serves: as of the last look. */
+  shown(): ShownPolicies;
   /** Whether the last look found something that may not serve, or could not be made. */
   readonly isRefusing: boolean;
   /** When the origin was last read, rollout.yaml and the bundle it names, whatever was in them: ms since 1970; 0: never. */
   readonly freshMs: number;
+}
+
+/** The policies of a gateway, for who looks at them. */
+export interface ShownPolicies {
+  /** Names this gateway among those of its store. */
+  readonly replica: string;
+  readonly stable: Policy | undefined;
+  readonly candidate: Candidate | null;
+  /** What the origin's rollout.yaml says; null without one. */
+  readonly desired: DesiredRollout | null;
+  readonly problem: string | null;
 }
 
 /** What a look at the origin found. */
@@ -74,10 +87,12 @@ export const openPolicySource = async (options: PolicySourceOptions): Promise<Fo
   const memory = createRolloutMemory(home, options.rollouts);
   let seen: string | undefined; // the content that was looked at last
   let refusal: { readonly of: string; readonly reason: string } | undefined; // what was reported last
+  let desired: DesiredRollout | null = null; // what was asked for last
   let freshMs = 0;
   let closed = false;
+  const replica = options.replica ?? `${hostname()}-${process.pid}-${randomBytes(3).toString('hex')}`;
   const rollout = createRollout({
-    replica: options.replica ?? `${hostname()}-${process.pid}-${randomBytes(3).toString('hex')}`,
+    replica,
     store: options.rollouts,
     memory,
     onEvent: (event) => {
@@ -156,17 +171,18 @@ export const openPolicySource = async (options: PolicySourceOptions): Promise<Fo
       const startedMs = Date.now();
       found = await readOrigin(origin, at);
       freshMs = startedMs;
+      desired = found.desired;
       if (at.content === seen || closed) return;
       stable = await takeStable(found.packed, at.file || origin.place);
     } catch (error) {
       failed(at.content, at.file || origin.place, error);
       return;
     }
-    const { desired, candidate } = found;
+    const { candidate } = found;
     try {
-      if (desired === null || candidate === null) {
+      if (found.desired === null || candidate === null) {
         if (!closed) rollout.serve(stable, null);
-      } else if (Buffer.isBuffer(candidate.packed)) await takeCandidate(desired, candidate.packed, stable);
+      } else if (Buffer.isBuffer(candidate.packed)) await takeCandidate(found.desired, candidate.packed, stable);
       else throw candidate.packed.unread;
     } catch (error) {
       // A rollout between the same stable and another candidate goes on: a bad bundle changes nothing.
@@ -213,6 +229,13 @@ export const openPolicySource = async (options: PolicySourceOptions): Promise<Fo
     policyFor: rollout.policyFor,
     observe: rollout.observe,
     rollout: rollout.status,
+    shown: () => ({
+      replica,
+      stable: rollout.stable,
+      candidate: rollout.candidate,
+      desired,
+      problem: refusal?.reason ?? null,
+    }),
     beat: rollout.beat,
     refresh,
     close: async () => {

@@ -21,6 +21,7 @@ GET /v1/models                  | ok                   | ok                   | 
 GET /v1/models/{id}             | ok                   | ok                   | ok                 | ok                 | ok                 | endpoint_not_allowed
 GET /admin/v1/upstreams         | admin_not_allowed    | admin_not_allowed    | admin_not_allowed  | admin_not_allowed  | ok                 | ok
 GET /admin/v1/usage             | admin_not_allowed    | admin_not_allowed    | admin_not_allowed  | admin_not_allowed  | ok                 | ok
+GET /admin/v1/policies          | admin_not_allowed    | admin_not_allowed    | admin_not_allowed  | admin_not_allowed  | admin_not_allowed  | ok
 GET /admin/v1/decisions/{id}    | admin_not_allowed    | admin_not_allowed    | admin_not_allowed  | admin_not_allowed  | ok                 | ok
 GET /admin/v1/keys              | admin_not_allowed    | admin_not_allowed    | admin_not_allowed  | admin_not_allowed  | ok                 | ok
 POST /admin/v1/keys             | admin_not_allowed    | admin_not_allowed    | admin_not_allowed  | admin_not_allowed  | ok                 | ok
@@ -41,6 +42,7 @@ GET /v1/models                  | ok                   | ok                   | 
 GET /v1/models/{id}             | not_found            | not_found            | not_found            | not_found            | not_found                | endpoint_not_allowed
 GET /admin/v1/upstreams         | admin_not_allowed    | admin_not_allowed    | admin_not_allowed    | admin_not_allowed    | ok                       | ok
 GET /admin/v1/usage             | admin_not_allowed    | admin_not_allowed    | admin_not_allowed    | admin_not_allowed    | organization_not_allowed | ok
+GET /admin/v1/policies          | admin_not_allowed    | admin_not_allowed    | admin_not_allowed    | admin_not_allowed    | admin_not_allowed        | ok
 GET /admin/v1/decisions/{id}    | admin_not_allowed    | admin_not_allowed    | admin_not_allowed    | admin_not_allowed    | not_found                | ok
 GET /admin/v1/keys              | admin_not_allowed    | admin_not_allowed    | admin_not_allowed    | admin_not_allowed    | organization_not_allowed | ok
 POST /admin/v1/keys             | admin_not_allowed    | admin_not_allowed    | admin_not_allowed    | admin_not_allowed    | organization_not_allowed | ok
@@ -95,6 +97,7 @@ const REQUESTS: Record<string, (ids: Ids) => Asked> = {
   'GET /admin/v1/upstreams': () => ({}),
   'GET /admin/v1/usage': () => ({ path: '/admin/v1/usage?org=demo-university&by=team' }),
   'GET /admin/v1/decisions/{id}': ({ decision }) => ({ path: `/admin/v1/decisions/${decision}` }),
+  'GET /admin/v1/policies': () => ({}),
   'GET /admin/v1/keys': () => ({ path: '/admin/v1/keys?org=demo-university' }),
   'POST /admin/v1/keys': () => ({ body: { org: 'demo-university', team: 'cs101', roles: ['student'] } }),
   'POST /admin/v1/keys/{id}/rotate': ({ rotate }) => ({ path: `/admin/v1/keys/${rotate}/rotate` }),
