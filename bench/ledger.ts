@@ -13,8 +13,9 @@ import { queryUsage } from '../gateway/store/usage.ts';
 import type { AuditIntent, AuditOutcome } from '../gateway/types.gen.ts';
 
 // The store's figures, one JSON line each: the ledger from outcome records in memory, where each user's every request is
-// another group of the roll-ups, and from an audit log of one program's requests; reports, spend of one subject, key
-// lookups. CPU is that of all threads. `node bench/ledger.ts 10000000` loads a year of ten million requests (about an hour).
+// another group of the roll-ups, and from an audit log of one program's requests, without their decisions and with them;
+// reports, spend of one subject, key lookups. CPU is that of all threads. `node bench/ledger.ts 10000000` loads a year of
+// ten million requests (about an hour).
 
 const requests = Number(process.argv[2] ?? 200_000);
 const DAYS = 365;
@@ -98,10 +99,24 @@ const loadLog = async (count: number): Promise<void> => {
       await Promise.all(writes.flat());
     }
     await log.close();
-    const database = await openDatabase(folder);
-    const cpuUs = await cpuUsOf(() => catchUpLedger(database.db, folder, readAudit));
-    say({ what: 'load from the log', requests: count, cpuUsPerRequest: Number((cpuUs / count).toFixed(1)) });
-    await database.close();
+    for (const decisionsDays of [0, 3_650]) {
+      const home = mkdtempSync(join(tmpdir(), 'aegis-bench-'));
+      const database = await openDatabase(home);
+      let loadMs = 0;
+      const load = (): Promise<number> => catchUpLedger(database.db, folder, readAudit, { decisionsDays });
+      const cpuUs = await cpuUsOf(async () => {
+        loadMs = await timed(load);
+      });
+      await database.close();
+      say({
+        what: decisionsDays === 0 ? 'load from the log' : 'load from the log, decisions too',
+        requests: count,
+        requestsPerSecond: Math.round((count / loadMs) * 1_000),
+        cpuUsPerRequest: Number((cpuUs / count).toFixed(1)),
+        bytesPerRequest: Math.round(statSync(join(home, 'aegis.db')).size / count),
+      });
+      rmSync(home, { recursive: true });
+    }
   } finally {
     rmSync(folder, { recursive: true });
   }

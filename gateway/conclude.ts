@@ -2,7 +2,7 @@ import type { AuditContent } from './audit/audit-log.ts';
 import { ERRORS } from './errors.ts';
 import type { Exchange } from './exchange.ts';
 import type { Gateway } from './gateway.ts';
-import { type Ending, FREE, outcomeOf } from './outcome.ts';
+import { answeredBy, type Ending, FREE, outcomeOf } from './outcome.ts';
 import { protocolOf } from './protocol/protocols.ts';
 import { type Account, account, type Evidence, totalTokens } from './stages/account.ts';
 import type { Decision } from './types.gen.ts';
@@ -34,6 +34,31 @@ export const conclude = async (gw: Gateway, x: Exchange, ending: Ending, content
   } finally {
     gw.telemetry.finished(x, told);
   }
+  // After the record: what is compared of a request must never come before it, nor instead.
+  observe(gw, x, ending);
+};
+
+/** Tells the policies how a request ended that they were asked about. */
+const observe = (gw: Gateway, x: Exchange, { outcome, usage, cost }: Ending): void => {
+  const { described, decision } = x.products;
+  if (!x.policy || !described) return;
+  gw.policies.observe({
+    decisionId: x.ids.decisionId,
+    policy: x.policy,
+    input: described.input,
+    decision,
+    outcome,
+    usage,
+    costMicroUsd: cost.micro_usd,
+    isFallback: decision !== undefined && isFallback(x, decision),
+    evaluationMs: (x.stagesUs.decide ?? 0) / 1000,
+  });
+};
+
+const isFallback = (x: Exchange, { route: { candidates } }: Decision): boolean => {
+  const [answered, first] = [answeredBy(x), candidates[0]];
+  if (!answered || !first) return false;
+  return answered.model !== first.model || answered.upstream !== first.upstream;
 };
 
 /** The ending of an exchange whose outcome could not be recorded; what a stream has sent stays sent. */

@@ -4,6 +4,7 @@ import { Ajv, type ErrorObject } from 'ajv';
 import { type Document, isMap, isPair, isScalar, isSeq, LineCounter, type Node, parseDocument, visit } from 'yaml';
 import { parseClaimPath } from './claim-path.ts';
 import { isLoopback } from './loopback.ts';
+import { nearestName } from './nearest-name.ts';
 import type { Config } from './types.gen.ts';
 import { webhookSecretOf } from './webhook-secret.ts';
 
@@ -18,10 +19,17 @@ export interface Settings {
   readonly reusePort: boolean;
   readonly limits: { readonly bodyBytes: number; readonly depth: number; readonly responseBytes: number };
   readonly upstreams: readonly UpstreamSettings[];
-  readonly bundles: { readonly source: string; readonly publicKeys: readonly string[]; readonly pollMs: number };
+  readonly bundles: {
+    /** A folder's absolute path, or an http(s) address. */
+    readonly source: string;
+    /** Empty: none is sent. */
+    readonly token: string;
+    readonly publicKeys: readonly string[];
+    readonly pollMs: number;
+  };
   readonly checkpointMs: number;
-  /** An empty url: the embedded store in the home. */
-  readonly store: { readonly url: string };
+  /** An empty url: the embedded store in the home. 0 days: no decisions are kept there. */
+  readonly store: { readonly url: string; readonly decisionsDays: number };
   /** An empty url: limits live in memory. */
   readonly redis: { readonly url: string; readonly prefix: string };
   /** Null where nobody is told. */
@@ -107,6 +115,10 @@ const parse = (text: string, file: string, env: NodeJS.ProcessEnv, only?: readon
 export const readStorePlace = (file: string, env: NodeJS.ProcessEnv): Pick<Settings, 'home' | 'store'> =>
   parse(readText(file), file, env, ['home', 'store']);
 
+/** The same, and where its bundles are. Throws ConfigError. */
+export const readBundlesPlace = (file: string, env: NodeJS.ProcessEnv): Pick<Settings, 'home' | 'store' | 'bundles'> =>
+  parse(readText(file), file, env, ['home', 'store', 'bundles']);
+
 const readText = (file: string): string => {
   try {
     return readFileSync(file, 'utf8');
@@ -182,6 +194,10 @@ const settings = (
       `${at(['alerts', 'webhook', 'secret'])} alerts.webhook.secret must be whsec_ and the base64 of 24 to 64 random bytes`,
     );
   }
+  findings.push(
+    ...sourceFindings(config.bundles).map(({ path, why }) => `${at(['bundles', path])} bundles.${path} ${why}`),
+  );
+  const source = config.bundles.source as string;
   const result: Settings = {
     listen: address(env.AEGIS_LISTEN || config.listen, ['listen']),
     adminListen: address(env.AEGIS_ADMIN_LISTEN || (config.admin.listen as string), ['admin', 'listen']),
@@ -195,12 +211,13 @@ const settings = (
     },
     upstreams: config.upstreams,
     bundles: {
-      source: resolve(folder, config.bundles.source as string),
+      source: isWebAddress(source) ? (URL.parse(source)?.href ?? '') : resolve(folder, source),
+      token: config.bundles.token as string,
       publicKeys: (config.bundles.public_keys as string[]).map((path) => resolve(folder, path)),
       pollMs: (config.bundles.poll_s as number) * 1000,
     },
     checkpointMs: (config.audit.checkpoint_s as number) * 1000,
-    store: { url: config.store.url as string },
+    store: { url: config.store.url as string, decisionsDays: config.store.decisions_days as number },
     redis: { url: config.redis.url as string, prefix: config.redis.prefix as string },
     alerts: config.alerts ? { webhook: config.alerts.webhook, thresholds: config.alerts.thresholds as number[] } : null,
     telemetry: {
@@ -217,6 +234,31 @@ const settings = (
   };
   if (findings.length > 0) throw new ConfigError(findings);
   return result;
+};
+
+const isWebAddress = (text: string): boolean => /^https?:\/\//i.test(text);
+
+/**
+ * What is wrong with the bundles' source beyond its schema. Plain http is tolerable for bundles, which are signed; what is
+ * sent to it anybody on the way can read.
+ */
+const sourceFindings = ({ source = '', token = '' }: Required<Config>['bundles']): { path: string; why: string }[] => {
+  if (!isWebAddress(source)) {
+    if (/^[a-z][a-z0-9+.-]*:\/\//i.test(source))
+      return [{ path: 'source', why: 'must be a folder or an http(s) address' }];
+    return token === '' ? [] : [{ path: 'token', why: 'is sent to an http(s) source only: this source is a folder' }];
+  }
+  const url = URL.parse(source);
+  if (url === null) return [{ path: 'source', why: 'is no address that can be read' }];
+  const findings: { path: string; why: string }[] = [];
+  const find = (path: string, why: string): number => findings.push({ path, why });
+  if (url.username !== '' || url.password !== '') find('source', 'must not hold a user or password: use bundles.token');
+  if (url.hash !== '') find('source', 'must not have a fragment (#…)');
+  if (url.pathname.endsWith('/') && url.search !== '') find('source', 'of a folder must not have a query (?…)');
+  if (/[^\x21-\x7e]/.test(token)) find('token', 'must be printable ASCII without spaces');
+  if (token !== '' && url.username === '' && !isSafeAddress(source))
+    find('token', 'goes to https, or http on loopback, only');
+  return findings;
 };
 
 /** What is wrong with the issuers beyond their schema. */
@@ -289,7 +331,7 @@ const describeError = (error: ErrorObject): string => {
   const unknown = error.params.additionalProperty as string | undefined;
   if (unknown !== undefined) {
     const known = Object.keys((error.parentSchema ?? schemaAt(error.schemaPath))?.properties ?? {});
-    const near = known.find((name) => distance(name, unknown) <= 2);
+    const near = nearestName(unknown, known);
     return `unknown field '${unknown}'${near ? ` (did you mean '${near}'?)` : ''}`;
   }
   if (error.keyword === 'enum') return `${where} must be one of ${(error.params.allowedValues as string[]).join(', ')}`;
@@ -300,23 +342,4 @@ const schemaAt = (path: string): { properties?: object } | undefined => {
   let node: unknown = schema;
   for (const part of path.split('/').slice(1, -1)) node = (node as Record<string, unknown>)?.[part];
   return node as { properties?: object } | undefined;
-};
-
-/** Levenshtein distance, for suggestions on short field names only. */
-const distance = (a: string, b: string): number => {
-  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      next.push(
-        Math.min(
-          (row[j] as number) + 1,
-          (next[j - 1] as number) + 1,
-          (row[j - 1] as number) + (a[i - 1] === b[j - 1] ? 0 : 1),
-        ),
-      );
-    }
-    row = next;
-  }
-  return row[b.length] as number;
 };

@@ -1,5 +1,5 @@
 import type { Exchange } from './exchange.ts';
-import type { AuditIntent, AuditOutcome, Cost, Decision, Input, Usage } from './types.gen.ts';
+import type { Attempt, AuditIntent, AuditOutcome, Cost, Decision, Input, Usage } from './types.gen.ts';
 
 /** How a request ended, as the stages know it. */
 export interface Ending {
@@ -46,10 +46,14 @@ const callerOf = (
   ...(groups.length > 0 ? { groups: [...groups] } : {}),
 });
 
+/** The attempt that gave the answer; undefined where none did. */
+export const answeredBy = (x: Exchange): Attempt | undefined =>
+  x.attempts.findLast((attempt) => attempt.status !== null && attempt.error === null);
+
 /** The outcome record of an exchange, however far it came. */
 export const outcomeOf = (x: Exchange, ending: Ending): AuditOutcome => {
   const { head, caller, described, decision } = x.products;
-  const answered = x.attempts.findLast((attempt) => attempt.status !== null && attempt.error === null);
+  const answered = answeredBy(x);
   return {
     kind: 'outcome',
     id: decision ? x.ids.decisionId : null,
@@ -65,7 +69,8 @@ export const outcomeOf = (x: Exchange, ending: Ending): AuditOutcome => {
     // The intent holds both documents when there is one: they are the bulk of a record.
     input: x.intended || !described ? null : (described.input as unknown as NonNullable<AuditOutcome['input']>),
     decision: x.intended || !decision ? null : (decision as unknown as NonNullable<AuditOutcome['decision']>),
-    bundle: decision ? (x.policy?.ref ?? null) : null,
+    // Also of a policy that was asked and could not decide: re-execution must know which.
+    bundle: described ? (x.policy?.ref ?? null) : null,
     model: answered?.model ?? null,
     upstream: answered?.upstream ?? null,
     attempts: x.attempts,

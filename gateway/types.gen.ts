@@ -549,7 +549,7 @@ export interface Decision {
     /**
      * Taken all at once or not at all.
      *
-     * @maxItems 16
+     * @maxItems 72
      */
     limits: {
       /**
@@ -887,13 +887,17 @@ export interface Config {
     checkpoint_s?: number;
   };
   /**
-   * Where keys and the ledger are.
+   * Where keys, the ledger and, by choice, decisions are.
    */
   store?: {
     /**
      * postgres://user:password@host:5432/database, shared by several gateways; ?sslmode=verify-full&sslrootcert=FILE for TLS. Empty: the embedded database of the home.
      */
     url?: string;
+    /**
+     * For how many days the store keeps decisions: the audit log's records of each, without prompts and answers, which all gateways of one Postgres then find. 0: none, they are in the audit log of the gateway that made them.
+     */
+    decisions_days?: number;
   };
   /**
    * Who may call beside the holders of API keys.
@@ -1181,7 +1185,7 @@ export interface RolloutGuards {
    */
   window_s?: number;
   /**
-   * A guard judges no fewer: requests the candidate decided, or in shadow those compared. Policy errors are judged at once.
+   * A guard judges no fewer: requests that both bundles decided (denials), such that were answered (cost), that the candidate decided (errors, fallbacks), or evaluations of the candidate (time). A stage is followed by the next after no fewer that the candidate decided, or in shadow that both did. Policy errors are judged at once.
    */
   min_requests?: number;
   /**
@@ -2613,9 +2617,9 @@ export interface Scenario {
     body?: {};
   };
   /**
-   * What becomes of it. Only what is named is compared.
+   * What becomes of it. Only what is named is compared; null says that there is none. While it is missing, ./aegis test fails, and ./aegis test --update writes what happened.
    */
-  expect: {
+  expect?: {
     /**
      * Whether it may proceed.
      */
@@ -2623,27 +2627,48 @@ export interface Scenario {
     /**
      * A code of a deny entry; every other entry is allowed to be there too.
      */
-    code?: string;
+    code?: string | null;
     /**
-     * A piece of text that the hint of the entry with `code` contains.
+     * A piece of text that the message of the entry with `code` contains; without `code`, of the first entry.
      */
-    hint?: string;
+    message?: string | null;
+    /**
+     * A piece of text that the hint of the entry with `code` contains; without `code`, of the first entry.
+     */
+    hint?: string | null;
     /**
      * The model of the first candidate.
      */
-    model?: string;
+    model?: string | null;
     /**
      * The upstream of the first candidate.
      */
-    upstream?: string;
+    upstream?: string | null;
     /**
      * The models of the other candidates, in order.
      */
     fallbacks?: string[];
     /**
+     * Why the candidates are in this order, in the decision's words.
+     */
+    reason?: string | null;
+    /**
+     * The A/B test that the request belongs to.
+     */
+    experiment?: null | {
+      /**
+       * The experiment.
+       */
+      id: string;
+      /**
+       * The arm.
+       */
+      arm: string;
+    };
+    /**
      * For endpoint models: the models listed, in order.
      */
-    models?: string[];
+    models?: string[] | null;
     /**
      * Action by entity; the decision must hold exactly these.
      */
@@ -2651,11 +2676,21 @@ export interface Scenario {
       [k: string]: 'tokenize' | 'mask' | 'hash' | 'remove' | 'block';
     };
     /**
-     * Pieces of text that the body sent upstream contains, after masking.
+     * By entity, where in the answer its placeholders are replaced by the values; the decision must hold exactly these.
+     */
+    restore?: {
+      [k: string]: ('text' | 'links' | 'tool_arguments')[];
+    };
+    /**
+     * The texts that leave, as the first candidate's model reads them: masked, in order, without roles. The placeholders are the same in each run. null: nothing is sent.
+     */
+    sends?: string[] | null;
+    /**
+     * Pieces of text that the body sent upstream contains, after masking. --update leaves them alone.
      */
     leaves?: string[];
     /**
-     * Pieces of text that the body sent upstream must not contain.
+     * Pieces of text that the body sent upstream must not contain. --update leaves them alone.
      */
     stays?: string[];
     /**
@@ -2665,19 +2700,76 @@ export interface Scenario {
     /**
      * The output cap of the decision.
      */
-    max_output_tokens?: number;
+    max_output_tokens?: number | null;
     /**
      * The rate tier.
      */
-    tier?: string;
+    tier?: string | null;
     /**
-     * Scopes of the budgets, in the decision's order.
+     * The limits in the decision's order. Of each, only what is named is compared.
      */
-    budgets?: string[];
+    limits?: {
+      /**
+       * What the limit is for.
+       */
+      scope: 'key' | 'user' | 'group' | 'team' | 'org' | 'model';
+      /**
+       * Whose limit it is.
+       */
+      subject?: string;
+      /**
+       * Requests a minute.
+       */
+      requests_per_minute?: number | null;
+      /**
+       * Tokens a minute, input and output.
+       */
+      tokens_per_minute?: number | null;
+      /**
+       * Requests under way at a time.
+       */
+      concurrent?: number | null;
+    }[];
+    /**
+     * The budgets in the decision's order: their scopes, or entries of which only what is named is compared.
+     */
+    budgets?: (
+      | string
+      | {
+          /**
+           * What the budget is for.
+           */
+          scope: 'key' | 'user' | 'group' | 'team' | 'org' | 'use_case' | 'workflow' | 'tag';
+          /**
+           * Whose budget it is.
+           */
+          subject?: string;
+          /**
+           * When it starts anew.
+           */
+          period?: 'day' | 'month';
+          /**
+           * IANA time zone in which the period is counted.
+           */
+          timezone?: string;
+          /**
+           * The cap in millionths of a US dollar.
+           */
+          micro_usd?: number;
+        }
+    )[];
     /**
      * What the audit keeps of the content.
      */
-    audit?: 'full' | 'redacted' | 'none';
+    audit?: 'full' | 'redacted' | 'none' | null;
+    /**
+     * After how many days the content's key is destroyed.
+     */
+    retention_days?: number | null;
+    /**
+     * The end user for whom the caller acts.
+     */
+    acting_for?: string | null;
     /**
      * Ids of rules that must have fired; others may have fired too.
      */

@@ -10,6 +10,10 @@ export interface GatewayReadings {
   readonly keysFreshMs: () => number;
   /** Whether keys are those of a while ago, because the store cannot be looked at. */
   readonly isKeysDegraded: () => boolean;
+  /** When the bundle source was last read, milliseconds since 1970; 0: never. */
+  readonly bundleFreshMs: () => number;
+  /** Where the rollout stands. */
+  readonly rollout: () => RolloutReading;
   /** Whether the last look at the bundle source found nothing it could serve. */
   readonly isBundleRefused: () => boolean;
   /** Whether the ledger could not follow the audit log when it looked last. */
@@ -18,6 +22,16 @@ export interface GatewayReadings {
   readonly isLimiterDegraded: () => boolean;
 }
 
+/** What is told of a rollout; `stage` is null without one. */
+export interface RolloutReading {
+  readonly stage: (typeof ROLLOUT_STAGES)[number] | null;
+  readonly percent: number;
+  readonly guards: readonly { readonly guard: string; readonly value: number | null }[];
+  /** How many requests by how two bundles differ on them. */
+  readonly compared: Readonly<Record<string, number>>;
+}
+
+const ROLLOUT_STAGES = ['shadow', 'canary', 'full', 'rolled_back'] as const;
 const STATES = ['up', 'degraded', 'down'] as const;
 const CIRCUITS = ['closed', 'half_open', 'open'] as const;
 
@@ -41,7 +55,29 @@ export const watchGateway = (telemetry: Telemetry, gw: Gateway, readings: Gatewa
     const ref = gw.policies.current?.ref;
     return ref ? [{ value: 1, labels: { revision: ref.revision, digest: ref.digest } }] : [];
   });
+  const openedMs = Date.now();
+  telemetry.watch('aegis.bundle.source.age', () => [
+    { value: Math.max(0, Date.now() - (readings.bundleFreshMs() || openedMs)) / 1000 },
+  ]);
+  watchRollout(telemetry, readings.rollout);
   watchUpstreams(telemetry, gw.upstreams);
+};
+
+const watchRollout = (telemetry: Telemetry, rollout: GatewayReadings['rollout']): void => {
+  telemetry.watch('aegis.rollout.stage', () => {
+    const current = rollout().stage ?? 'none';
+    return (['none', ...ROLLOUT_STAGES] as const).map((stage) => ({
+      value: flag(stage === current),
+      labels: { stage },
+    }));
+  });
+  telemetry.watch('aegis.rollout.share', () => [{ value: rollout().percent / 100 }]);
+  telemetry.watch('aegis.rollout.compared', () =>
+    Object.entries(rollout().compared).map(([kind, value]) => ({ value, labels: { kind } })),
+  );
+  telemetry.watch('aegis.rollout.guard', () =>
+    rollout().guards.flatMap(({ guard, value }) => (value === null ? [] : [{ value, labels: { guard } }])),
+  );
 };
 
 const watchUpstreams = (telemetry: Telemetry, upstreams: Gateway['upstreams']): void => {

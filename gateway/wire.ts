@@ -4,6 +4,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import pino, { type Logger } from 'pino';
 import { createAdminApi } from './admin/admin-api.ts';
 import { createControlPlane } from './admin/control-plane.ts';
+import { createPlatformPolicies } from './admin/platform-policies.ts';
 import { openAlerts } from './alerts/open-alerts.ts';
 import { createApp } from './app.ts';
 import { auditLayout } from './audit/layout.ts';
@@ -11,6 +12,7 @@ import { openAuditLog } from './audit/log.ts';
 import { conclude } from './conclude.ts';
 import { ConfigError, type Settings } from './config.ts';
 import { Exchange } from './exchange.ts';
+import { openExplanations } from './explain/explanations.ts';
 import type { Gateway } from './gateway.ts';
 import { openHomeSecret } from './home-secret.ts';
 import { openTokenVerifier } from './identity/jwt.ts';
@@ -23,8 +25,8 @@ import { openRedisLimiter } from './limit/redis.ts';
 import { isLoopback } from './loopback.ts';
 import { FREE, unknownOutcome } from './outcome.ts';
 import { GATEWAY_VERSION } from './policy/activate.ts';
+import { createOrigin } from './policy/create-origin.ts';
 import { trustsDemoKey } from './policy/demo-key.ts';
-import { createFolderOrigin } from './policy/folder-origin.ts';
 import type { Policy, PolicySource } from './policy/policy.ts';
 import { readPublicKeys } from './policy/signature.ts';
 import { openPolicySource } from './policy/source.ts';
@@ -42,6 +44,7 @@ import { createKey, type KeyGrant } from './store/keys.ts';
 import { type LedgerFollower, openLedgerFollower } from './store/ledger-follower.ts';
 import { type OpenKeyStore, openKeyStore } from './store/open-key-store.ts';
 import { openPepper } from './store/pepper.ts';
+import { createRolloutStore } from './store/rollout-store.ts';
 import { querySpent, spentSince } from './store/spend-history.ts';
 import { openUsageReports } from './store/usage-reports.ts';
 import { openStrangers } from './strangers.ts';
@@ -161,6 +164,8 @@ const open = async (
   closers.push(() => keys.close());
   const usage = openUsageReports({ home, url });
   closers.push(() => usage.close());
+  const explanations = openExplanations({ home, url });
+  closers.push(() => explanations.close());
   const tokens = openTokenVerifier(settings.identity.jwt, { maxStaleMs: settings.identity.maxStaleMs, logger: log });
   closers.push(() => tokens.close());
   const ledger = await openLedgerFollower({
@@ -168,6 +173,7 @@ const open = async (
     logHome,
     url,
     segments: auditLayout(logHome).chain,
+    decisionsDays: settings.store.decisionsDays,
     worker: new URL('./ledger-worker.ts', import.meta.url),
     onError: onStoreError,
   });
@@ -183,15 +189,17 @@ const open = async (
   closers.push(() => limiter.close());
   await proveLimiter(limiter, Date.now());
 
+  const rollouts = createRolloutStore(database.db);
   const policies = await openPolicySource({
-    origin: createFolderOrigin(settings.bundles.source, settings.bundles.pollMs),
+    origin: createOrigin(settings.bundles),
     publicKeys,
     home: logHome,
+    rollouts,
     onEvent: ({ event, detail }) => {
-      record(event, detail, event === 'bundle_activated' ? 'info' : 'warn');
-      if (event === 'bundle_schema_differs') return;
-      const result = event === 'bundle_refused' ? 'refused' : 'activated';
-      telemetry.count('aegis.bundle.activations', { result });
+      record(event, detail, event === 'bundle_activated' || event === 'rollout_stage' ? 'info' : 'warn');
+      if (event === 'bundle_activated') telemetry.count('aegis.bundle.activations', { result: 'activated' });
+      if (event === 'bundle_refused') telemetry.count('aegis.bundle.activations', { result: 'refused' });
+      if (event === 'rollout_rolled_back') telemetry.count('aegis.rollout.rollbacks', { guard: String(detail.guard) });
     },
   });
   serving = policies;
@@ -241,6 +249,8 @@ const open = async (
     problems: () => problemsOf(gateway, isDraining),
     keysFreshMs: () => keys.freshMs,
     isKeysDegraded: () => keys.degraded,
+    bundleFreshMs: () => policies.freshMs,
+    rollout: () => policies.rollout(),
     isBundleRefused: () => policies.isRefusing,
     isLedgerBehind: () => !ledger.healthy,
     isLimiterDegraded: () => limiter.state?.().mode === 'local',
@@ -259,7 +269,12 @@ const open = async (
         upstreams: gateway.facts.upstreams(),
       }),
       telemetry.prometheus,
-      createAdminApi(gateway, { keys: createKeyRegistry(database.db, pepper, () => keys.refresh()), usage }),
+      createAdminApi(gateway, {
+        keys: createKeyRegistry(database.db, pepper, () => keys.refresh()),
+        usage,
+        policies: createPlatformPolicies({ source: policies, store: rollouts, home: logHome, publicKeys }),
+        explanations,
+      }),
     ),
     settings.adminListen,
   );

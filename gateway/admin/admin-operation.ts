@@ -1,7 +1,9 @@
+import type { Explanations } from '../explain/explanations.ts';
 import type { Gateway } from '../gateway.ts';
 import type { KeyRegistry } from '../store/key-registry.ts';
 import type { UsageReports } from '../store/usage-reports.ts';
 import type { Input } from '../types.gen.ts';
+import type { PlatformPolicies } from './platform-policies.ts';
 
 /** The key that an operation concerns, as the policy sees it. */
 export type KeyTarget = NonNullable<Input['target']>;
@@ -16,6 +18,8 @@ export interface Answer {
 export interface AdminParts {
   readonly keys: KeyRegistry;
   readonly usage: UsageReports;
+  readonly policies: PlatformPolicies;
+  readonly explanations: Explanations;
 }
 
 /** One request to the control plane whose caller may use the operation. */
@@ -43,8 +47,9 @@ export interface Operation extends AdminParts {
   announce(): Promise<void>;
 }
 
-/** The key that a record is about. */
+/** The key or the decision that a record is about. */
 export interface Subject {
   readonly key?: string;
   readonly target?: KeyTarget;
+  readonly decision?: string;
 }

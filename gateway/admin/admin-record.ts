@@ -33,6 +33,7 @@ export const recordAdmin = async (
     status: end?.status ?? null,
     error: end?.error ?? null,
     bundle: policy ? { ...policy.ref } : null,
+    ...(subject?.decision === undefined ? {} : { decision: subject.decision }),
     ...(isRead ? {} : { phase: end ? 'end' : 'intent', key: subject?.key ?? null, target: subject?.target ?? null }),
   };
   const event = isRead ? 'admin_read' : 'admin_change';

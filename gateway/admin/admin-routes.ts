@@ -2,7 +2,9 @@ import { GatewayError } from '../errors.ts';
 import { readSchema, type Validator, validator } from '../schema.ts';
 import type { CreateKey, Input, RotateKey } from '../types.gen.ts';
 import type { Answer, Operation } from './admin-operation.ts';
+import { readDecision } from './decisions.ts';
 import { createKey, listKeys, redeemToken, revokeKey, rotateKey } from './keys.ts';
+import { readPolicies } from './policies.ts';
 import { readUsage } from './usage.ts';
 
 /** A path of the control plane. `{id}` stands for one segment of it. */
@@ -29,7 +31,9 @@ export const ADMIN_ROUTES: readonly AdminRoute[] = [
       body: { data: [...gateway.upstreams.values()].map((upstream) => upstream.status()) },
     }),
   },
+  { method: 'GET', path: '/admin/v1/policies', endpoint: 'admin.policies', answer: readPolicies },
   { method: 'GET', path: '/admin/v1/usage', endpoint: 'admin.usage', answer: readUsage },
+  { method: 'GET', path: '/admin/v1/decisions/{id}', endpoint: 'admin.decisions', answer: readDecision },
   { method: 'GET', path: '/admin/v1/keys', endpoint: 'admin.keys.list', answer: listKeys },
   {
     method: 'POST',

@@ -22,6 +22,8 @@ export interface TornTail {
 /** What readFrames may be told. */
 export interface ReadFramesOptions {
   readonly from?: AuditStart | undefined;
+  /** The last segment that is read; without it all there are. */
+  readonly until?: number;
   /** Called once at the end when bytes are left behind the last whole record. */
   readonly onTorn?: (torn: TornTail) => void;
   /** For who is done with a payload before asking for the next frame: it is overwritten then, and no memory piles up. */
@@ -68,6 +70,7 @@ export async function* readFrames(
         return;
       }
       if (await walk.torn()) throw walk.corruption('bytes that are no record, before the next segment');
+      if (options.until !== undefined && at.segment >= options.until) return;
       at = { ...at, segment: at.segment + 1, offset: 0 };
     } finally {
       await walk.close();

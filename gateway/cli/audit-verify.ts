@@ -4,11 +4,14 @@ import { describeBadRecord } from '../audit/corruption.ts';
 import { type AuditReport, verifyAudit } from '../audit/verify.ts';
 import { auditHomes } from './audit-home.ts';
 import { CliError } from './cli-error.ts';
+import { type BundlePlaces, bundleFilesIn, type ReExecution, reExecute } from './re-execute.ts';
 
 interface VerifyFlags {
   home?: string;
   checkpoint?: string;
   key?: string;
+  reExecute?: true;
+  bundles?: string;
   json?: true;
 }
 
@@ -19,23 +22,35 @@ export const auditVerifyCommand = (): Command =>
     .option('--home <folder>', 'the home whose log is meant')
     .option('--checkpoint <file>', 'checkpoints that were kept elsewhere: finds a cut tail and a rewritten log')
     .option('--key <verifier-key>', 'the key that signed them (default: the one beside the log)')
+    .option('--re-execute', 'also decide every recorded decision again, under the bundle that decided it, and compare')
+    .option('--bundles <folder>', 'with --re-execute: further bundles (*.tar.gz) that this home does not have')
     .option('--json', 'print JSON')
     .action(verify);
 
+/** What was found of one log; with the decisions made again where that was asked for. */
+type Verification = AuditReport & { readonly reExecution?: ReExecution };
+
 const verify = async (flags: VerifyFlags): Promise<void> => {
+  if (flags.bundles !== undefined && !flags.reExecute) throw new CliError('--bundles goes with --re-execute');
   const all = auditHomes(flags.home);
   // Checkpoints and their key are one log's: that of the named folder itself.
   const homes = flags.checkpoint === undefined && flags.key === undefined ? all : all.slice(0, 1);
-  const reports: AuditReport[] = [];
-  for (const home of homes) reports.push(await verifyLog(home, flags));
-  if (!reports.every(({ ok }) => ok)) process.exitCode = 1;
+  const files = flags.bundles === undefined ? new Map<string, string>() : await bundleFilesIn(flags.bundles);
+  const reports: Verification[] = [];
+  for (const home of homes) {
+    const report = await verifyLog(home, flags);
+    const places: BundlePlaces = { homes: [home, ...all], files };
+    reports.push(flags.reExecute ? { ...report, reExecution: await reExecute(home, places) } : report);
+  }
+  const isGood = reports.every(({ ok, reExecution }) => ok && !reExecution?.different);
+  if (!isGood) process.exitCode = 1;
   const [only] = reports;
   if (only && reports.length === 1) {
     console.log(flags.json ? JSON.stringify(only) : verifyText(only));
     return;
   }
   const logs = reports.map((report, index) => ({ home: homes[index] as string, ...report }));
-  if (flags.json) console.log(JSON.stringify({ ok: reports.every(({ ok }) => ok), logs }));
+  if (flags.json) console.log(JSON.stringify({ ok: isGood, logs }));
   else console.log(logs.map(({ home, ...report }) => `${home}\n${verifyText(report)}`).join('\n\n'));
 };
 
@@ -61,7 +76,7 @@ const readCheckpoints = async (file: string): Promise<string> => {
 
 const SHOWN = 10;
 
-const verifyText = (report: AuditReport): string => {
+const verifyText = (report: Verification): string => {
   const { records, segments, intents, outcomes, events, suppressed, contents, torn } = report;
   const rows: [string, string][] = [
     [report.ok ? 'good' : 'BAD', report.bad ? describeBadRecord(report.bad) : 'every record is as it was written'],
@@ -89,8 +104,25 @@ const verifyText = (report: AuditReport): string => {
   }
   rows.push(['checked', `${count(report.checkpoints)} checkpoints agree`], ['head', report.head]);
   if (report.verifierKey) rows.push(['key', report.verifierKey]);
-  return rows.map(([name, value]) => `${name.padEnd(10)}${value}`).join('\n');
+  if (report.reExecution) rows.push(...reExecutionRows(report.reExecution));
+  return rows.map(([name, value]) => `${name.padEnd(11)}${value}`).join('\n');
 };
+
+const reExecutionRows = ({ equal, different, differences, notReExecuted }: ReExecution): [string, string][] => [
+  [
+    different === 0 ? 're-decided' : 'DIFFERENT',
+    different === 0
+      ? `${decisions(equal)}, ${equal === 1 ? '' : 'each '}equal to its record to the last byte`
+      : `${decisions(different)} otherwise than recorded; ${count(equal)} equal`,
+  ],
+  ...differences.slice(0, SHOWN).map(({ id, difference }): [string, string] => ['', `${id}: ${difference}`]),
+  ...Object.entries(notReExecuted).map(([reason, number]): [string, string] => [
+    'not done',
+    `${decisions(number)}: ${reason}`,
+  ]),
+];
+
+const decisions = (number: number): string => `${count(number)} decision${number === 1 ? '' : 's'}`;
 
 const openText = (ids: readonly string[]): string => {
   if (ids.length === 0) return 'no intent waits for its outcome';

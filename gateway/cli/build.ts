@@ -1,23 +1,29 @@
-import { createPublicKey } from 'node:crypto';
+import { createPublicKey, type KeyObject } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
-import { join, relative, resolve } from 'node:path';
-import { Command, InvalidArgumentError } from 'commander';
-import { parseDocument } from 'yaml';
+import { dirname, join, relative, resolve } from 'node:path';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import { type BuiltBundle, buildBundle } from '../policy/build.ts';
 import { type Bundle, readBundle, SIGNATURES_FILE } from '../policy/bundle.ts';
 import { createBundleStore, writeDurably } from '../policy/bundle-store.ts';
 import { CHECKOUT, requireCompiler } from '../policy/compiler.ts';
 import { isDemoKey } from '../policy/demo-key.ts';
-import { readPrivateKey } from '../policy/pack.ts';
-import { algorithmOf, keyId, SCOPE } from '../policy/signature.ts';
+import { readPrivateKey, signAndPack } from '../policy/pack.ts';
+import { algorithmOf, keyId, SCOPE, type SignatureAlgorithm, type SignatureClaims } from '../policy/signature.ts';
 import { ROLLOUT_FILE } from '../policy/source.ts';
 import { forPeople } from './cli-error.ts';
+import { parseExpiry } from './expiry.ts';
+import { provenanceLines } from './provenance.ts';
+import { buildRelease, type ReleaseOptions } from './release.ts';
+import { refuseUnderRollout, setStable } from './stable-file.ts';
 
 interface BuildFlags {
   output?: string;
   sequence?: number;
   key: string;
   check?: true;
+  release?: true;
+  allowDirty?: true;
+  expires?: Date;
   json?: true;
 }
 
@@ -36,36 +42,88 @@ export const buildCommand = (): Command =>
     )
     .option('--sequence <n>', 'order of the bundle (default: one more than any known)', parseSequence)
     .option('--key <pem>', 'private key that signs, RSA or EC P-256', DEMO_KEY)
+    .addOption(
+      new Option(
+        '--release',
+        'sign where it comes from: commit, builder, tests; refuses changes that are in no commit, and what check or test fail',
+      ).conflicts('check'),
+    )
+    .option('--allow-dirty', 'of a release: build with changes that are in no commit, and say so in the bundle')
+    .option('--expires <time>', 'of a release: 90d, or RFC 3339; later than that no gateway activates it', parseExpiry)
     .option('--check', 'write nothing; exit 1 unless the bundle is byte for byte what the policies compile to')
     .option('--json', 'print JSON')
     .action(forPeople(build));
 
 const build = async (policies: string, flags: BuildFlags): Promise<void> => {
+  if (!flags.release && (flags.expires !== undefined || flags.allowDirty)) {
+    throw new Error('--expires and --allow-dirty are of a release: add --release');
+  }
   const target = resolve(flags.output ?? join(BUNDLES, DEFAULT_BUNDLE));
   const folder = resolve(policies);
   const compiler = await requireCompiler((line) => console.error(line));
-  const privateKey = readPrivateKey(await readFile(flags.key, 'utf8'));
-  const algorithm = algorithmOf(privateKey);
-  const demo = isDemoKey(createPublicKey(privateKey));
-  const claims = { keyid: keyId(flags.key), scope: SCOPE, iss: demo ? 'aegis demo' : 'aegis build' };
-  const make = (sequence: number): Promise<BuiltBundle> =>
-    buildBundle({ policies: folder, sequence, compiler, signing: { keyFile: resolve(flags.key), algorithm, claims } });
+  const signer = await readSigner(flags.key);
+  const makePlain = (sequence: number): Promise<BuiltBundle> =>
+    buildBundle({ policies: folder, sequence, compiler, signing: { ...signer, keyFile: resolve(flags.key) } });
 
   const present = await readPresent(target);
-  if (present !== undefined && (flags.check || flags.sequence === undefined)) {
-    const again = await make(present.manifest.metadata.aegis.sequence);
+  let { sequence } = flags;
+  if (present !== undefined && (flags.check || sequence === undefined)) {
+    const presentSequence = present.manifest.metadata.aegis.sequence;
+    const again = await makePlain(presentSequence);
     const differences = compare(present, again.bundle);
     if (flags.check) return reportCheck(flags, target, differences);
-    if (differences.length === 0) return reportBuild(flags, target, again.bundle, 'unchanged', []);
+    if (differences.length === 0) {
+      if (!flags.release) return reportBuild(flags, target, again.bundle, 'unchanged', []);
+      sequence = presentSequence; // the same bundle, with a signature that says more
+    }
   }
   if (flags.check) return reportCheck(flags, target, ['there is no bundle']);
 
-  const built = await make(flags.sequence ?? (await nextSequence()));
-  await writeDurably(target, built.packed);
-  if (flags.output === undefined) await setStable(DEFAULT_BUNDLE);
-  const signer = `${algorithm} by key ${claims.keyid}${demo ? ' (the public demo key: for loopback only)' : ''}`;
-  const notes = [['signed', signer] as const, ['size', `${Math.ceil(built.packed.length / 1024)} KB`] as const];
-  reportBuild(flags, target, built.bundle, 'built', notes);
+  await refuseUnderRollout(target, flags.output === undefined);
+  sequence ??= await nextSequence();
+  const ours = [target, join(dirname(target), ROLLOUT_FILE)];
+  const release = flags.release
+    ? await makeRelease(
+        { policies: folder, sequence, compiler, allowDirty: flags.allowDirty ?? false, ours },
+        signer,
+        flags,
+      )
+    : { ...(await makePlain(sequence)), notes: [] };
+  await writeDurably(target, release.packed);
+  if (flags.output === undefined) await setStable(BUNDLES, DEFAULT_BUNDLE);
+  const size = ['size', `${Math.ceil(release.packed.length / 1024)} KB`] as const;
+  reportBuild(flags, target, release.bundle, 'built', [['signed', signer.text], ...release.notes, size]);
+};
+
+interface Signer {
+  key: KeyObject;
+  algorithm: SignatureAlgorithm;
+  claims: SignatureClaims;
+  /** For people. */
+  text: string;
+}
+
+const readSigner = async (file: string): Promise<Signer> => {
+  const key = readPrivateKey(await readFile(file, 'utf8'));
+  const algorithm = algorithmOf(key);
+  const demo = isDemoKey(createPublicKey(key));
+  const claims = { keyid: keyId(file), scope: SCOPE, iss: demo ? 'aegis demo' : 'aegis build' };
+  const text = `${algorithm} by key ${claims.keyid}${demo ? ' (the public demo key: for loopback only)' : ''}`;
+  return { key, algorithm, claims, text };
+};
+
+/** A release, signed with what it says of itself. */
+const makeRelease = async (
+  options: ReleaseOptions,
+  { key, claims }: Signer,
+  { expires }: BuildFlags,
+): Promise<BuiltBundle & { notes: [string, string][] }> => {
+  const { built, provenance } = await buildRelease(options);
+  const signed: SignatureClaims = { ...claims, ...provenance };
+  if (expires !== undefined) signed.exp = Math.floor(expires.getTime() / 1000);
+  const packed = await signAndPack(built.bundle, key, signed);
+  const until: [string, string] = ['expires', expires?.toISOString() ?? 'never'];
+  return { packed, bundle: built.bundle, notes: [...provenanceLines(signed), until] };
 };
 
 const parseSequence = (text: string): number => {
@@ -103,21 +161,6 @@ const nextSequence = async (): Promise<number> => {
   const home = resolve(process.env.AEGIS_HOME ?? join(CHECKOUT, '.aegis'));
   const mark = await createBundleStore(home).readMark();
   return Math.max(highest, mark?.sequence ?? 0) + 1;
-};
-
-/** Sets `stable` and keeps the rest of the file with its comments. */
-const setStable = async (name: string): Promise<void> => {
-  const file = join(BUNDLES, ROLLOUT_FILE);
-  let text = '';
-  try {
-    text = await readFile(file, 'utf8');
-  } catch {
-    text = '# yaml-language-server: $schema=../schemas/rollout.json\n# What gateways converge on.\nstable: ""\n';
-  }
-  const document = parseDocument(text);
-  if (document.get('stable') === name) return;
-  document.set('stable', name);
-  await writeDurably(file, Buffer.from(document.toString()));
 };
 
 const reportCheck = (flags: BuildFlags, target: string, differences: string[]): void => {

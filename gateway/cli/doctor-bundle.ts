@@ -1,47 +1,71 @@
-import { readFile, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parse } from 'yaml';
 import type { Settings } from '../config.ts';
 import { isLoopback } from '../loopback.ts';
 import { checkOrder, INPUT_SCHEMA_SHA256, verifyBundle } from '../policy/activate.ts';
-import type { Bundle } from '../policy/bundle.ts';
+import { type Bundle, MAX_BUNDLE_BYTES } from '../policy/bundle.ts';
 import { createBundleStore } from '../policy/bundle-store.ts';
+import { createOrigin } from '../policy/create-origin.ts';
 import { trustsDemoKey } from '../policy/demo-key.ts';
 import { createPolicy } from '../policy/engine.ts';
+import type { BundleOrigin } from '../policy/origin.ts';
 import { checkRollout } from '../policy/shapes.ts';
 import { type PublicKeys, readPublicKeys, verifySignature } from '../policy/signature.ts';
 import { ROLLOUT_FILE } from '../policy/source.ts';
 import { type Check, ok, problem, sentenceOf, warning } from './doctor-check.ts';
+import { EXPIRES_SOON_MS } from './expiry.ts';
 
 const DAY_MS = 86_400_000;
-/** A bundle whose signature expires within this is worth a word. */
-const SOON_MS = 14 * DAY_MS;
 
 /** Looks at the keys that may sign, and at the bundle that rollout.yaml names, as a gateway does before it activates it. */
 export const checkBundle = async (settings: Settings, now: number): Promise<Check[]> => {
-  const { source, publicKeys: files } = settings.bundles;
+  const origin = createOrigin(settings.bundles);
   let keys: PublicKeys;
   try {
-    keys = await readPublicKeys(files);
+    keys = await readPublicKeys(settings.bundles.publicKeys);
   } catch (error) {
     return [problem('keys of bundles', sentenceOf(error), 'name PEM files of public keys in bundles.public_keys')];
   }
-  const checks = [checkTrust(keys, settings)];
-  let file = join(source, ROLLOUT_FILE);
+  const checks = [checkTrust(keys, settings), ...checkWay(origin)];
+  let file = origin.place;
   try {
-    const desired: unknown = parse(await readFile(file, 'utf8'));
-    checkRollout(desired);
-    file = join(source, desired.stable);
-    const bundle = await verifyBundle(await readFile(file), keys, new Date(now));
+    let name = '';
+    if (origin.hasRollout) {
+      file = placeOf(origin, ROLLOUT_FILE);
+      const desired: unknown = parse((await origin.read(ROLLOUT_FILE, MAX_BUNDLE_BYTES)).toString('utf8'));
+      checkRollout(desired);
+      name = desired.stable;
+      file = placeOf(origin, name);
+    }
+    const packed = await origin.read(name, MAX_BUNDLE_BYTES);
+    const bundle = await verifyBundle(packed, keys, new Date(now));
     checkOrder(bundle, await createBundleStore(settings.home).readMark());
     const policy = await createPolicy(bundle);
     checks.push(await checkAge(file, bundle, keys, now));
     checks.push(...checkFit(bundle, policy.data.models, settings));
   } catch (error) {
-    const fix = './aegis build (and ./aegis sign with a key that bundles.public_keys trusts)';
-    checks.push(problem('bundle', `${file}: ${sentenceOf(error)}`, fix));
+    const isAway = typeof (error as { code?: unknown } | null)?.code === 'string' && isAddress(origin);
+    const fix = isAway
+      ? 'look at the server, and at bundles.source and bundles.token'
+      : './aegis build (and ./aegis sign with a key that bundles.public_keys trusts)';
+    const sentence = sentenceOf(error);
+    checks.push(problem('bundle', sentence.startsWith(file) ? sentence : `${file}: ${sentence}`, fix));
   }
   return checks;
+};
+
+const isAddress = ({ place }: BundleOrigin): boolean => /^https?:/.test(place);
+
+const placeOf = (origin: BundleOrigin, name: string): string =>
+  isAddress(origin) ? `${origin.place}${name}` : join(origin.place, name);
+
+/** Bundles are signed; which of them serves, and what is in them, is not secret or safe on the way of plain http. */
+const checkWay = (origin: BundleOrigin): Check[] => {
+  const url = URL.parse(origin.place);
+  if (url?.protocol !== 'http:' || isLoopback(url.hostname.replace(/^\[|\]$/g, ''))) return [];
+  const found = `${origin.place} is plain http: who is on the way can read policies, and hold back new ones`;
+  return [warning('bundle source', found, 'use https in bundles.source')];
 };
 
 const checkTrust = (keys: PublicKeys, { listen, adminListen }: Settings): Check => {
@@ -56,11 +80,12 @@ const checkTrust = (keys: PublicKeys, { listen, adminListen }: Settings): Check 
 };
 
 const checkAge = async (file: string, bundle: Bundle, keys: PublicKeys, now: number): Promise<Check> => {
-  const { exp } = await verifySignature(bundle, keys, new Date(now));
+  const { exp, iat } = await verifySignature(bundle, keys, new Date(now));
   const { revision, metadata } = bundle.manifest;
-  const days = Math.floor(Math.max(0, now - (await stat(file)).mtimeMs) / DAY_MS);
-  const found = `${file} is good: revision ${revision}, sequence ${metadata.aegis.sequence}, ${days} days old`;
-  if (exp !== undefined && exp * 1000 - now < SOON_MS) {
+  const bornMs = typeof iat === 'number' ? iat * 1000 : (await stat(file).catch(() => undefined))?.mtimeMs;
+  const age = bornMs === undefined ? '' : `, ${Math.floor(Math.max(0, now - bornMs) / DAY_MS)} days old`;
+  const found = `${file} is good: revision ${revision}, sequence ${metadata.aegis.sequence}${age}`;
+  if (exp !== undefined && exp * 1000 - now < EXPIRES_SOON_MS) {
     const until = new Date(exp * 1000).toISOString();
     return warning('bundle', `${found}, expires ${until}`, './aegis sign it with a later --expires');
   }

@@ -1,20 +1,23 @@
+import type { Explanation, FiredRule } from '../explain/explanation.ts';
 import type { AuditOutcome, Decision, Input } from '../types.gen.ts';
 import { indent } from './audit-show.ts';
-import type { Explanation, FiredRule } from './explain.ts';
+import type { FullExplanation } from './explain.ts';
+import { consideredLines, neededLines } from './explain-models.ts';
+import type { Trace } from './explain-trace.ts';
+import { field, LABEL_COLUMNS, PAGE_COLUMNS, section } from './page.ts';
 import { wrap } from './wrap.ts';
 
-const LABEL_COLUMNS = 12;
-const PAGE_COLUMNS = 80;
-
-/** The page that `aegis explain` prints: 80 columns, no colours, the verdict first. */
-export const explainText = (explanation: Explanation): string => {
-  const { found, input, decision, bundle, rules, note, contents } = explanation;
+/** The page that `aegis explain` prints: 100 columns, no colours, the verdict first. */
+export const explainText = (explanation: FullExplanation): string => {
+  const { found, input, decision, bundle, rules, policy, notes, contents, trace } = explanation;
   const sections = [
     verdict(explanation),
     decision ? denials(decision) : [],
+    section('needed, for each rule that denied', neededLines(policy)),
     section('request', who(explanation), input ? asked(input) : []),
     section('route', decision ? route(decision, found.outcome, input) : [], attempts(found.outcome)),
-    section('policy', policyLines(bundle, note), fired(rules)),
+    section('models considered', consideredLines(policy)),
+    section('policy', policyLines(bundle, notes), fired(rules)),
     section('limits', decision ? limits(decision) : []),
     section('privacy', decision ? redactions(decision, found.intent?.masked) : []),
     section('usage', usage(found.outcome, found.intent?.reserved_micro_usd)),
@@ -23,6 +26,7 @@ export const explainText = (explanation: Explanation): string => {
       'later',
       found.events.map((event) => field(event.event, event.time)),
     ),
+    traceLines(trace),
     ...contents.map(({ of, text, reason }) => [`${of} (as kept)`, indent(text ?? `(${reason})`)]),
   ];
   return sections
@@ -30,17 +34,6 @@ export const explainText = (explanation: Explanation): string => {
     .map((lines) => lines.join('\n'))
     .join('\n\n');
 };
-
-const section = (title: string, ...parts: readonly (readonly string[])[]): string[] => {
-  const lines = parts.flat();
-  return lines.length === 0 ? [] : [title, ...lines];
-};
-
-/** `  label     value`, the value wrapped under itself. */
-const field = (label: string, value: string): string =>
-  wrap(value, PAGE_COLUMNS - LABEL_COLUMNS - 2)
-    .map((line, index) => `  ${(index === 0 ? label : '').padEnd(LABEL_COLUMNS - 1)} ${line}`)
-    .join('\n');
 
 const WORDS: Record<AuditOutcome['outcome'], string> = {
   ok: 'ALLOWED',
@@ -165,22 +158,28 @@ const attempts = (outcome: AuditOutcome | undefined): string[] =>
     ),
   );
 
-const policyLines = (bundle: Explanation['bundle'], note: string | undefined): string[] => {
+const policyLines = (bundle: Explanation['bundle'], notes: readonly string[]): string[] => {
   if (!bundle) return [];
   const lines = [field('revision', bundle.revision.slice(0, 16)), field('digest', bundle.digest)];
-  return note === undefined ? lines : [...lines, field('note', note)];
+  return [...lines, ...notes.map((note) => field('note', note))];
+};
+
+const traceLines = (trace: Trace | undefined): string[] => {
+  if (!trace) return [];
+  const { lines, notes, isSame } = trace;
+  const said = isSame === true ? ['the interpreter decides as was recorded', ...notes] : notes;
+  return ['trace', ...said.map((note) => field('note', note)), ...lines.map((line) => `  ${line}`.trimEnd())];
 };
 
 const fired = (rules: readonly FiredRule[]): string[] =>
-  rules.flatMap(({ id, title, description, file, line }) => {
+  rules.flatMap(({ id, title, description, file, line, link }) => {
     const place = file === undefined ? '' : `${file}:${line}`;
     const head = place === '' ? `  ${id}` : `  ${id.padEnd(PAGE_COLUMNS - 3 - place.length)} ${place}`;
     // A long pair goes on two lines rather than over the edge.
     const heads = head.length <= PAGE_COLUMNS ? [head] : [`  ${id}`, `    ${place}`];
     const text = [title, description].filter(Boolean).join('. ').replaceAll('..', '.');
-    return [...heads, ...wrap(text, PAGE_COLUMNS - 4).map((part) => `    ${part}`)].filter(
-      (part) => part.trim() !== '',
-    );
+    const below = [...wrap(text, PAGE_COLUMNS - 4), link ?? ''].map((part) => `    ${part}`);
+    return [...heads, ...below].filter((part) => part.trim() !== '');
   });
 
 const limits = ({ rate, budgets }: Decision): string[] => [

@@ -8,7 +8,9 @@ import { doctorCommand } from './doctor.ts';
 import { explainCommand } from './explain.ts';
 import { initCommand } from './init.ts';
 import { keysCommand } from './keys.ts';
+import { replayCommand } from './replay.ts';
 import { reportCommand } from './report.ts';
+import { rolloutCommand } from './rollout.ts';
 import { serveCommand } from './serve.ts';
 import { signCommand } from './sign.ts';
 import { testCommand } from './test.ts';
@@ -27,6 +29,8 @@ const COMMANDS = [
   buildCommand,
   signCommand,
   verifyCommand,
+  replayCommand,
+  rolloutCommand,
   explainCommand,
   keysCommand,
   reportCommand,

@@ -1,79 +1,76 @@
-import { readdir, readFile } from 'node:fs/promises';
-import { basename, join } from 'node:path';
-import { parseAllDocuments } from 'yaml';
+import { basename } from 'node:path';
 import type { Policy } from '../policy/policy.ts';
-import { checkScenario } from '../policy/shapes.ts';
-import type { TestResult, TestSuite } from '../policy/test-result.ts';
-import { type Difference, runScenario } from './scenario.ts';
+import type { TestResult } from '../policy/test-result.ts';
+import { placesOfRules } from './rule-places.ts';
+import { runScenario, type ScenarioResult } from './scenario.ts';
+import type { Difference } from './scenario-fields.ts';
+import type { ScenarioEntry } from './scenario-file.ts';
+import type { Outcome } from './scenario-outcome.ts';
+import { sideBySide } from './side-by-side.ts';
+
+/** A scenario that was run. */
+export interface RunScenario {
+  readonly entry: ScenarioEntry;
+  readonly result: TestResult;
+  /** Undefined when there was no decision, or it is no scenario. */
+  readonly outcome: Outcome | undefined;
+  readonly differences: readonly Difference[];
+}
 
 /** Runs the scenarios of a folder of policies on these policies, built. */
-export const scenarioSuite = async (policies: string, policy: Policy): Promise<TestSuite> => {
-  const folder = join(policies, 'scenarios');
-  const names = (await listFiles(folder)).filter((name) => /\.ya?ml$/.test(name)).sort();
-  const results: TestResult[] = [];
-  for (const name of names) {
-    for (const document of parseAllDocuments(await readFile(join(folder, name), 'utf8'))) {
-      const place = `${basename(policies)}/scenarios/${name}`;
-      results.push(runDocument(document as { errors: { message: string }[]; toJS(): unknown }, place, policy));
-    }
-  }
-  if (results.length === 0) {
-    results.push({ suite: 'scenarios', name: 'there are scenarios', ok: false, detail: `none in ${folder}`, ms: 0 });
-  }
-  return { name: 'scenarios', results };
-};
+export const runScenarios = (entries: readonly ScenarioEntry[], policy: Policy, policies: string): RunScenario[] =>
+  entries.map((entry) => runEntry(entry, policy, basename(policies)));
 
-const runDocument = (
-  document: { errors: { message: string }[]; toJS(): unknown },
-  place: string,
-  policy: Policy,
-): TestResult => {
+const runEntry = (entry: ScenarioEntry, policy: Policy, folder: string): RunScenario => {
   const start = performance.now();
-  const result = (name: string, detail: string): TestResult => {
-    return { suite: 'scenarios', name, ok: detail === '', detail, ms: performance.now() - start };
-  };
-  let name = place;
+  const { file, line, name, scenario, problems } = entry;
+  const made = (detail: string, outcome?: Outcome, differences: readonly Difference[] = []): RunScenario => ({
+    entry,
+    result: { suite: 'scenarios', name, ok: detail === '', detail, ms: performance.now() - start, file, line },
+    outcome,
+    differences,
+  });
+  if (scenario === undefined) {
+    return made(problems.map(({ line: at, column, why }) => `${file}:${at}:${column} ${why}`).join('\n'));
+  }
+  let ran: ScenarioResult;
   try {
-    const [error] = document.errors;
-    if (error !== undefined) throw new Error(error.message);
-    const scenario = document.toJS();
-    checkScenario(scenario);
-    name = scenario.name;
-    const { differences, rules } = runScenario(scenario, policy);
-    if (differences.length === 0) return result(name, '');
-    const fired = rules.map((rule) => `  ${rule.padEnd(36)} ${locate(rule, policy)}`);
-    return result(
-      name,
-      [place, ...sideBySide(differences), 'rules that fired:', ...(fired.length > 0 ? fired : ['  none'])].join('\n'),
-    );
+    ran = runScenario(scenario, policy);
   } catch (error) {
-    const { message, cause } = error as { message?: string; cause?: { message?: string } };
-    return result(name, `${place}\n${message ?? String(error)}${cause?.message ? `: ${cause.message}` : ''}`);
+    return made(`${file}:${line} ${sentenceOf(error)}`);
   }
+  const { differences, outcome } = ran;
+  if (differences.length === 0) return made('', outcome);
+  return made([`${file}:${line}`, ...reportOf(ran, policy, folder)].join('\n'), outcome, differences);
 };
 
-const locate = (rule: string, policy: Policy): string => {
-  const known = policy.manifest.metadata.aegis.rules[rule];
-  return known === undefined ? '' : `${known.file}:${known.line}  ${known.title}`;
+/** What people need to see why a scenario failed: values side by side, and the rules that decided. */
+const reportOf = ({ differences, outcome }: ScenarioResult, policy: Policy, folder: string): string[] => {
+  const table = policy.manifest.metadata.aegis.rules;
+  const pairs = differences.map(({ field, expected, actual }) => ({
+    name: field,
+    expected,
+    actual: shown(field, actual),
+  }));
+  const refusing = outcome.refusals.flatMap(({ rule }) => (rule === undefined ? [] : [rule]));
+  const others = (outcome.decision?.rules ?? []).filter((rule) => !refusing.includes(rule));
+  const list = (title: string, rules: readonly string[]): string[] =>
+    rules.length === 0 ? [] : [title, ...placesOfRules(rules, table, folder).map((line) => `  ${line}`)];
+  return [
+    ...sideBySide(pairs, ['expected', 'actual']),
+    ...outcome.refusals
+      .filter(({ rule }) => rule === undefined)
+      .map(({ code, message }) => `refused by the gateway, not by a rule: ${code}, ${message}`),
+    ...list('refused by', [...new Set(refusing)]),
+    ...list(refusing.length > 0 ? 'other rules that fired' : 'rules that fired', others),
+    ...(outcome.decision !== undefined && refusing.length + others.length === 0 ? ['no rule fired'] : []),
+  ];
 };
 
-const sideBySide = (differences: readonly Difference[]): string[] => {
-  const rows = differences.map(({ field, expected, actual }) => [field, show(expected), show(actual)] as const);
-  const width = Math.min(48, Math.max(8, ...rows.map(([, expected]) => expected.length)));
-  const line = ([field, expected, actual]: readonly [string, string, string]): string =>
-    `${field.padEnd(18)}${expected.padEnd(width + 2)}${actual}`;
-  return [line(['', 'expected', 'actual']), ...rows.map(line)];
-};
+const shown = (field: Difference['field'], actual: unknown): unknown =>
+  (field === 'leaves' || field === 'stays') && actual === null ? 'nothing is sent' : actual;
 
-const show = (value: unknown): string => {
-  const text = typeof value === 'string' ? value : (JSON.stringify(value) ?? 'nothing');
-  return text.length > 400 ? `${text.slice(0, 400)}…` : text;
-};
-
-const listFiles = async (folder: string): Promise<string[]> => {
-  try {
-    return await readdir(folder);
-  } catch {
-    return [];
-  }
+const sentenceOf = (error: unknown): string => {
+  const { message, cause } = error as { message?: string; cause?: { message?: string } };
+  return `${message ?? String(error)}${cause?.message ? `: ${cause.message}` : ''}`;
 };

@@ -6,6 +6,10 @@ import { homeOf } from './home.ts';
 
 const DEFAULT_CONFIG = 'aegis.yaml';
 
+/** The config that a command goes by; undefined where there is none, or `--home` alone says where. */
+export const configOf = ({ home, config }: StoreFlags): string | undefined =>
+  config ?? (home === undefined && existsSync(DEFAULT_CONFIG) ? DEFAULT_CONFIG : undefined);
+
 /** Where a command finds keys and the ledger. */
 export interface StorePlace {
   readonly home: string;
@@ -31,8 +35,8 @@ export const withStoreFlags = (command: Command): Command =>
     );
 
 /** The store that `aegis serve` uses with the same config. `--home` alone names an embedded store. Throws ConfigError. */
-export const storePlaceOf = ({ home, config }: StoreFlags): StorePlace => {
-  const file = config ?? (home === undefined && existsSync(DEFAULT_CONFIG) ? DEFAULT_CONFIG : undefined);
+export const storePlaceOf = ({ home, ...flags }: StoreFlags): StorePlace => {
+  const file = configOf({ ...(home !== undefined && { home }), ...flags });
   // Without a config it is the demo's, which looks at DATABASE_URL.
   if (file === undefined)
     return { home: homeOf(home), url: home === undefined ? (process.env.DATABASE_URL ?? '') : '' };

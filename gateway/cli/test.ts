@@ -1,54 +1,72 @@
 import { writeFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { Command } from 'commander';
+import { Command, InvalidArgumentError } from 'commander';
 import { CHECKOUT, requireCompiler } from '../policy/compiler.ts';
-import type { SuiteName, TestSuite } from '../policy/test-result.ts';
-import { forPeople } from './cli-error.ts';
+import { CliError, forPeople } from './cli-error.ts';
 import { junit } from './junit.ts';
+import { DEFAULT_COVERAGE } from './rule-suites.ts';
 import { runAllTests } from './run-all-tests.ts';
+import { testReport } from './test-report.ts';
 
 interface TestFlags {
   junit?: string;
   json?: true;
+  coverage: number;
+  only?: RegExp;
+  update?: true;
 }
 
-/** `aegis test`: the rules' unit tests, interpreted and on WASM, and every scenario on the built bundle. */
+/** `aegis test`: everything that proves policies by running them. */
 export const testCommand = (): Command =>
   new Command('test')
-    .description('run the unit tests of the rules, and the scenarios on the built bundle')
+    .description(
+      'run the unit tests of the rules, and scenarios, field-drop and differential tests on the built bundle',
+    )
     .argument('[policies]', 'folder of the policies', resolve(CHECKOUT, 'policies'))
+    .option('--only <regex>', 'unit tests and scenarios whose name matches, and the other tests on those', parsePattern)
+    .option('--coverage <percent>', 'share of the lines that unit tests must run', parseShare, DEFAULT_COVERAGE)
+    .option('--update', 'rewrite what failing scenarios expect to what happened, for review')
     .option('--junit <file>', 'write the results as JUnit XML')
     .option('--json', 'print JSON')
     .action(forPeople(test));
 
 const test = async (policies: string, flags: TestFlags): Promise<void> => {
+  if (flags.update && isCi()) {
+    throw new CliError('--update is for people, who review what it writes: CI is set, so nothing was run or written');
+  }
   const compiler = await requireCompiler((line) => console.error(line));
-  const { ok, suites, coverage } = await runAllTests(resolve(policies), compiler);
-  if (!ok) process.exitCode = 1;
-  const results = suites.flatMap((suite) => suite.results);
-  if (flags.junit !== undefined) await writeFile(flags.junit, junit(results));
-  if (flags.json) {
-    console.log(JSON.stringify({ ok, coverage: coverage ?? null, results }));
+  const { junit: target, json, ...options } = flags;
+  const tests = await runAllTests(resolve(policies), compiler, options);
+  if (!tests.ok) process.exitCode = 1;
+  if (target !== undefined) await writeFile(target, junit(tests.suites, tests.coverage));
+  if (json) {
+    const { ok, coverage, suites, updates } = tests;
+    const counts = suites.map(({ results, ...suite }) => ({
+      ...suite,
+      tests: results.length,
+      failures: results.filter((result) => !result.ok).length,
+    }));
+    const results = suites.flatMap((suite) => suite.results);
+    console.log(JSON.stringify({ ok, coverage: coverage ?? null, suites: counts, updates, results }));
     return;
   }
-  for (const { suite, name, detail } of results.filter((result) => !result.ok))
-    console.log(`FAILED  ${LABELS[suite]}: ${name}\n${indent(detail)}\n`);
-  for (const suite of suites) console.log(summary(suite));
+  console.log(testReport(tests).join('\n'));
 };
 
-const LABELS: Readonly<Record<SuiteName, string>> = {
-  rego: 'unit tests',
-  wasm: 'on WASM',
-  scenarios: 'scenarios',
-  'field-drop': 'field-drop',
-  differential: 'differential',
+/** As CI systems set it. */
+const isCi = (): boolean => !['', '0', 'false'].includes(process.env.CI ?? '');
+
+const parsePattern = (text: string): RegExp => {
+  try {
+    return new RegExp(text, 'i');
+  } catch (error) {
+    throw new InvalidArgumentError((error as Error).message);
+  }
 };
 
-const summary = ({ name, results, skipped, note }: TestSuite): string => {
-  const failed = results.filter(({ ok }) => !ok).length;
-  const counts = failed === 0 ? `${results.length} passed` : `${results.length - failed} passed, ${failed} failed`;
-  const rest = note === undefined ? '' : `, ${note}`;
-  return `${LABELS[name].padEnd(16)}${skipped === undefined ? `${counts}${rest}` : `skipped: ${skipped}`}`;
+const parseShare = (text: string): number => {
+  const share = Number(text);
+  if (text.trim() === '' || !(share >= 0 && share <= 100))
+    throw new InvalidArgumentError('want a number from 0 to 100');
+  return share;
 };
-
-const indent = (text: string): string => text.replace(/^/gm, '    ');

@@ -1,8 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { type Bundle, checkEntrypoints, readBundle, sha256 } from './bundle.ts';
 import type { HighWaterMark } from './bundle-store.ts';
-import { createPolicy, type MeteredPolicy } from './engine.ts';
-import type { EvaluatorOptions } from './evaluator.ts';
 import { type PublicKeys, verifySignature } from './signature.ts';
 
 /** This gateway's version, from package.json. */
@@ -39,16 +37,15 @@ export const checkOrder = (bundle: Bundle, mark: HighWaterMark | undefined): voi
   }
 };
 
-/** A policy that is verified, in order and warm, ready to be swapped in. Throws an Error that says why not. */
-export const preparePolicy = async (
+/** A bundle that may decide here: verified and in order. Throws an Error that says why not. */
+export const activatableBundle = async (
   packed: Uint8Array,
   keys: PublicKeys,
   mark: HighWaterMark | undefined,
-  options: EvaluatorOptions = {},
-): Promise<MeteredPolicy> => {
+): Promise<Bundle> => {
   const bundle = await verifyBundle(packed, keys);
   checkOrder(bundle, mark);
-  return createPolicy(bundle, options);
+  return bundle;
 };
 
 /** Order of versions such as 0.1.0; anything else is later than all, hence refused. */

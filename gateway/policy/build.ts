@@ -91,9 +91,8 @@ const capabilities = async (policies: string): Promise<string[]> => {
 /** The policies' own .manifest with what the build knows. */
 const makeManifest = async (policies: string, revision: string, sequence: number): Promise<Manifest> => {
   const [name] = await presentFile(policies, '.manifest');
-  const given = (
-    name === undefined ? {} : JSON.parse(await readFile(join(policies, name), 'utf8'))
-  ) as Partial<Manifest>;
+  const given = name === undefined ? {} : parseManifest(await readFile(join(policies, name), 'utf8'));
+  const link = given.metadata?.aegis?.rule_link;
   const inputSchema = await readFile(join(CHECKOUT, 'schemas', 'input.json'));
   return {
     revision,
@@ -105,8 +104,17 @@ const makeManifest = async (policies: string, revision: string, sequence: number
         sequence,
         min_gateway: given.metadata?.aegis?.min_gateway ?? '0.1.0',
         input_schema_sha256: sha256(inputSchema),
+        ...(link !== undefined && { rule_link: link }),
         rules: {},
       },
     },
   };
+};
+
+const parseManifest = (text: string): Partial<Manifest> => {
+  try {
+    return (JSON.parse(text) ?? {}) as Partial<Manifest>;
+  } catch (error) {
+    throw new Error(`policies/.manifest is not JSON: ${String((error as Error).message)}`, { cause: error });
+  }
 };

@@ -15,9 +15,11 @@ export interface HighWaterMark {
 export interface BundleStore {
   /** Undefined before the first activation. Throws an Error when the file is there and damaged. */
   readMark(): Promise<HighWaterMark | undefined>;
+  /** Keeps a candidate, durably: it may decide and be explained, and does not raise the mark. */
+  keepCandidate(packed: Uint8Array, digest: string): Promise<void>;
   /** Keeps an activated bundle, then raises the mark; both durable when it returns. */
   keep(packed: Uint8Array, mark: HighWaterMark): Promise<void>;
-  /** The packed bundle, undefined if it was never activated here. Its signature is for the caller to verify. */
+  /** The packed bundle, undefined if it never was active or a candidate here. Its signature is for the caller to verify. */
   readPacked(digest: string): Promise<Buffer | undefined>;
 }
 
@@ -32,6 +34,7 @@ export const createBundleStore = (home: string): BundleStore => {
   };
   return {
     readMark,
+    keepCandidate: (packed, digest) => writeDurably(bundleFile(digest), packed),
     keep: async (packed, mark) => {
       await writeDurably(bundleFile(mark.digest), packed);
       // Another process of this home may have gone further meanwhile: the mark never falls.

@@ -1,62 +1,62 @@
 import { readFileSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
-import { basename, join } from 'node:path';
 import { Ajv, type ErrorObject } from 'ajv';
 import addFormats from 'ajv-formats';
-import { type Document, isAlias, isMap, isPair, isScalar, LineCounter, parseDocument } from 'yaml';
-import type { Finding } from './finding.ts';
+import type { PolicyData } from './check-data-files.ts';
+import { deprecatedModels } from './check-deprecated.ts';
+import type { Remark } from './finding.ts';
 import { danglingReferences } from './references.ts';
 
 // The package is CommonJS: under some loaders its function is the module, under others a member.
 const formats = addFormats as unknown as { default?: (ajv: Ajv) => void } & ((ajv: Ajv) => void);
 
-interface DataFile {
-  /** As findings name it. */
-  file: string;
-  /** The table: the folders below the policies. */
-  path: string[];
-  document: Document;
-  lines: LineCounter;
-}
+const SCHEMA = new URL('../../schemas/policy-data.json', import.meta.url);
 
 /**
- * Checks the policies' data files: their shape by schemas/policy-data.json, and that names refer to something. Files are YAML or JSON; findings point at the line of the value. `names` are relative to `policies`.
+ * Checks the policies' data: their shape by schemas/policy-data.json, that names refer to something, and that no model in
+ * use is retired on the day `today` (YYYY-MM-DD) or soon after. Findings point at the line of the value.
  */
-export const checkData = async (policies: string, names: readonly string[]): Promise<Finding[]> => {
-  const findings: Finding[] = [];
-  const files: DataFile[] = [];
-  const data: Record<string, unknown> = {};
-  for (const name of names) {
-    const file = await readDataFile(policies, name, findings);
-    if (file === undefined) continue;
-    files.push(file);
-    insert(data, file.path, file.document.toJS({ maxAliasCount: 100 }));
+export const checkData = ({ tables, locate }: PolicyData, today: string): Remark[] => {
+  if (Object.keys(tables).length === 0) return [];
+  const remarks = shapeErrors(tables).map((error) => ({
+    ...locate(pathOf(error)),
+    check: 'data',
+    ...describeError(error),
+  }));
+  for (const path of unpricedModels(tables)) {
+    const why = `${path.join('.')}: it has no price, and there are no default_prices, so it would never be asked`;
+    const fix = 'add usd_per_million_tokens, or policies/default_prices/data.yaml';
+    remarks.push({ ...locate(path), check: 'data', why, fix });
   }
-  if (files.length === 0) return findings;
+  for (const { path, name, table } of danglingReferences(tables)) {
+    const why = `${path.join('.')}: ${JSON.stringify(name)} is not in ${table}`;
+    remarks.push({ ...locate(path), check: 'reference', why, fix: `use a name of ${table}, or add it there` });
+  }
+  for (const { path, why, fix } of deprecatedModels(tables, today)) {
+    remarks.push({ ...locate(path), check: 'deprecated-model', why: `${path.join('.')}: ${why}`, fix });
+  }
+  return remarks;
+};
+
+/** What the schema refuses, each cause once. */
+const shapeErrors = (tables: object): ErrorObject[] => {
   const ajv = new Ajv({ strict: true, strictTypes: false, allErrors: true, verbose: true });
   (formats.default ?? formats)(ajv);
   const validate = ajv.compile(JSON.parse(readFileSync(SCHEMA, 'utf8')) as object);
-  if (!validate(data)) {
-    for (const error of validate.errors ?? []) {
-      const again = error.keyword === 'propertyNames'; // its cause is reported too
-      if (!again) findings.push({ ...locate(pathOf(error), files, policies), check: 'data', ...describeError(error) });
-    }
-  }
-  for (const path of unpricedModels(data)) {
-    const why = `${path.join('.')}: it has no price, and there are no default_prices, so it would never be asked`;
-    const fix = 'add usd_per_million_tokens, or policies/default_prices/data.yaml';
-    findings.push({ ...locate(path, files, policies), check: 'data', why, fix });
-  }
-  for (const { path, name, table } of danglingReferences(data)) {
-    const why = `${path.join('.')}: ${JSON.stringify(name)} is not in ${table}`;
-    findings.push({
-      ...locate(path, files, policies),
-      check: 'reference',
-      why,
-      fix: `use a name of ${table}, or add it there`,
-    });
-  }
-  return findings;
+  if (validate(tables)) return [];
+  const errors = validate.errors ?? [];
+  // propertyNames and anyOf only gather what is reported beside them; of a choice, what speaks of null says nothing more.
+  return errors.filter(
+    ({ keyword, params, instancePath }) =>
+      keyword !== 'propertyNames' &&
+      !(
+        keyword === 'anyOf' &&
+        errors.some((other) => other.keyword !== 'anyOf' && other.instancePath.startsWith(instancePath))
+      ) &&
+      !(
+        params.type === 'null' &&
+        errors.some((other) => other.instancePath === instancePath && other.params.type !== 'null')
+      ),
+  );
 };
 
 /** Where models are that nobody can be charged for. */
@@ -69,35 +69,6 @@ const unpricedModels = ({ models, default_prices: prices }: Record<string, unkno
 
 const isMember = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null;
 
-const SCHEMA = new URL('../../schemas/policy-data.json', import.meta.url);
-
-const readDataFile = async (policies: string, name: string, findings: Finding[]): Promise<DataFile | undefined> => {
-  const file = `${basename(policies)}/${name}`;
-  const lines = new LineCounter();
-  const document = parseDocument(await readFile(join(policies, name), 'utf8'), {
-    lineCounter: lines,
-    prettyErrors: false,
-  });
-  for (const error of document.errors) {
-    const { line, col } = lines.linePos(error.pos[0]);
-    findings.push({ file, line, column: col, check: 'data', why: error.message, fix: 'mend the YAML' });
-  }
-  return document.errors.length > 0 ? undefined : { file, path: name.split('/').slice(0, -1), document, lines };
-};
-
-/** Puts a file's content where the compiler puts it: at the path of its folder. */
-const insert = (data: Record<string, unknown>, path: readonly string[], value: unknown): void => {
-  const [head, ...rest] = path;
-  if (head === undefined) {
-    Object.assign(data, value);
-  } else if (rest.length === 0) {
-    data[head] = typeof data[head] === 'object' ? Object.assign(data[head] as object, value) : value;
-  } else {
-    data[head] ??= {};
-    insert(data[head] as Record<string, unknown>, rest, value);
-  }
-};
-
 const pathOf = ({ instancePath, propertyName, params }: ErrorObject): string[] => {
   const path = instancePath.split('/').slice(1);
   const subject = propertyName ?? (params.additionalProperty as string | undefined);
@@ -105,49 +76,40 @@ const pathOf = ({ instancePath, propertyName, params }: ErrorObject): string[] =
   return subject === undefined ? plain : [...plain, subject];
 };
 
-/** The line to edit. Where two files make one table, it is in the one that has more of the path. */
-const locate = (path: readonly string[], files: readonly DataFile[], policies: string): Place => {
-  let best: { depth: number; place: Place } = { depth: -1, place: { file: basename(policies), line: 0 } };
-  for (const file of files) {
-    if (!file.path.every((part, index) => path[index] === part)) continue;
-    const { offset, depth } = offsetOf(file.document, path.slice(file.path.length));
-    if (depth + file.path.length <= best.depth) continue;
-    const { line, col } = file.lines.linePos(offset);
-    best = { depth: depth + file.path.length, place: { file: file.file, line, column: col } };
-  }
-  return best.place;
-};
-
-type Place = Pick<Finding, 'file' | 'line' | 'column'>;
-
-const describeError = (error: ErrorObject): Pick<Finding, 'why' | 'fix'> => {
+const describeError = (error: ErrorObject): Pick<Remark, 'why' | 'fix'> => {
   const { keyword, params, message, parentSchema } = error;
   const at = pathOf(error).join('.') || 'the data';
-  if (keyword === 'enum') {
-    const allowed = (params.allowedValues as unknown[]).map((value) => JSON.stringify(value)).join(', ');
-    return { why: `${at}: not one of the known values`, fix: `use one of ${allowed}` };
+  const subject = error.propertyName ?? (error.data as unknown);
+  const given = typeof subject === 'object' && subject !== null ? 'this' : JSON.stringify(subject);
+  switch (keyword) {
+    case 'enum': {
+      const allowed = (params.allowedValues as unknown[]).map((value) => JSON.stringify(value)).join(', ');
+      return { why: `${at}: not one of the known values`, fix: `use one of ${allowed}` };
+    }
+    case 'additionalProperties': {
+      const fields = Object.keys((parentSchema?.properties ?? {}) as object).join(', ');
+      return { why: `${at}: unknown field`, fix: `known fields: ${fields}` };
+    }
+    case 'required':
+      return { why: `${at}: ${message}`, fix: `add ${params.missingProperty as string}` };
+    case 'const':
+      return {
+        why: `${at}: ${message}, not ${given}`,
+        fix: `write ${JSON.stringify(params.allowedValue)}, or leave it out`,
+      };
+    case 'pattern': {
+      const [, marks = ''] = /\[A-Za-z0-9([^\]]*)\]\{/.exec(String(params.pattern)) ?? [];
+      const letters = `begin with a letter or digit; then letters, digits and ${[...marks].join(' ')}`;
+      return { why: `${at}: ${given} ${message}`, fix: marks === '' ? `match ${params.pattern}` : letters };
+    }
+    case 'type':
+      return { why: `${at}: ${message}, not ${given}`, fix: `write ${aOrAn(String(params.type))}` };
+    default:
+      return {
+        why: `${at}: ${message ?? keyword}`,
+        fix: String(parentSchema?.description ?? 'see schemas/policy-data.json'),
+      };
   }
-  if (keyword === 'additionalProperties') {
-    const fields = Object.keys((parentSchema?.properties ?? {}) as object).join(', ');
-    return { why: `${at}: unknown field`, fix: `known fields: ${fields}` };
-  }
-  if (keyword === 'required') return { why: `${at}: ${message}`, fix: `add ${params.missingProperty as string}` };
-  return { why: `${at}: ${message ?? keyword}`, fix: 'see schemas/policy-data.json' };
 };
 
-/** Where the deepest known part of a path begins: at its key in a map, so that the line is the one to edit. */
-const offsetOf = (document: Document, path: readonly string[]): { offset: number; depth: number } => {
-  let node: unknown = document.contents;
-  let offset = 0;
-  for (const [depth, part] of path.entries()) {
-    if (isAlias(node)) node = node.resolve(document);
-    const pair = isMap(node)
-      ? node.items.find((item) => isPair(item) && isScalar(item.key) && String(item.key.value) === part)
-      : undefined;
-    const next = isMap(node) ? pair?.key : (node as { items?: unknown[] } | null)?.items?.[Number(part)];
-    if (next === undefined) return { offset, depth };
-    offset = (next as { range?: [number, number, number] }).range?.[0] ?? offset;
-    node = pair === undefined ? next : pair.value;
-  }
-  return { offset, depth: path.length };
-};
+const aOrAn = (type: string): string => (/^[aeio]/.test(type) ? `an ${type}` : `a ${type}`);

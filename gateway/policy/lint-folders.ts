@@ -1,17 +1,12 @@
-import type { Finding } from './finding.ts';
-import { type Module, nameOf } from './rego-ast.ts';
-
-/** A parsed module and the file it is from. */
-export interface ParsedFile {
-  readonly file: string;
-  readonly module: Module;
-}
+import type { Remark } from './finding.ts';
+import { nameOf } from './rego-ast.ts';
+import type { ParsedFile } from './rego-program.ts';
 
 /**
  * Folders of rules that can only deny. The frame asks `rules.<folder>.granted`; without `default granted := false` a fact
  * that is missing leaves the folder silent, and silence is no objection.
  */
-export const lintFolders = (files: readonly ParsedFile[]): Finding[] => {
+export const lintFolders = (files: readonly ParsedFile[]): Remark[] => {
   const silent = new Map<string, ParsedFile>();
   const closed = new Set<string>();
   for (const parsed of files) {

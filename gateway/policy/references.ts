@@ -29,14 +29,8 @@ type Table = Readonly<Record<string, unknown>>;
 /** The names in the data that refer to nothing, and candidates that could not be: at an upstream without the model, or no chat model. */
 export const danglingReferences = (data: Table): DanglingReference[] => {
   const dangling: DanglingReference[] = [];
-  const known = (table: string): Set<string> =>
-    new Set(
-      table === 'upstreams'
-        ? Object.values(tableOf(data.models)).flatMap(upstreamsOf)
-        : Object.keys(tableOf(data[table])),
-    );
   for (const [pattern, table] of REFERENCES) {
-    const names = known(table);
+    const names = namesOf(data, table);
     for (const { path, name } of select(data, pattern.split('.'), [])) {
       if (!names.has(name)) dangling.push({ path, name, table });
     }
@@ -57,6 +51,30 @@ export const danglingReferences = (data: Table): DanglingReference[] => {
   }
   return dangling;
 };
+
+/** The names of a table; `upstreams` are those that serve a model, `teams` those of any organisation. */
+export const namesOf = (data: Table, table: string): Set<string> => {
+  if (table === 'upstreams') return new Set(Object.values(tableOf(data.models)).flatMap(upstreamsOf));
+  if (table === 'teams')
+    return new Set(
+      Object.values(tableOf(data.organizations)).flatMap((row) => Object.keys(tableOf(tableOf(row).teams))),
+    );
+  return new Set(Object.keys(tableOf(data[table])));
+};
+
+/**
+ * The table that a value of the data names something of; with `key`, the table that the keys of a map are names of.
+ * `path` is below `data`, with `*` for any key or index.
+ */
+export const tableReferredTo = (path: readonly string[], key: boolean): string | undefined =>
+  REFERENCES.find(([pattern]) => {
+    const parts = pattern.split('.');
+    const isKey = parts.at(-1) === '{key}';
+    if (isKey) parts.pop();
+    return (
+      isKey === key && parts.length === path.length && parts.every((part, at) => part === '*' || part === path[at])
+    );
+  })?.[1];
 
 /** Pools are for "auto", which chooses among models that chat. */
 const CHAT_MODELS = 'models that answer chat.completions, responses or messages';

@@ -12,22 +12,63 @@ export interface Term {
 
 export interface Expression {
   negated?: boolean;
-  /** A call or comparison is a list, its operator first; anything else is one term. */
-  terms: Term[] | Term | { symbols?: Term[] };
+  /** A call or comparison is a list, its operator first; `some` and `every` are objects; anything else is one term. */
+  terms: Term[] | Term | Some | Every;
+  with?: unknown[];
   location: Location;
 }
 
+/** `some x` (variables) or `some x in xs` (one call of internal.member_2 or member_3). */
+export interface Some {
+  symbols: Term[];
+}
+
+export interface Every {
+  key: Term | null;
+  value: Term;
+  domain: Term;
+  body: Expression[];
+}
+
+/** What a comprehension term has as value: `term` of arrays and sets, `key` and `value` of objects. */
+export interface Comprehension {
+  term?: Term;
+  key?: Term;
+  value?: Term;
+  body: Expression[];
+}
+
+/** Terms with a body of their own. */
+export const COMPREHENSIONS: ReadonlySet<string> = new Set([
+  'arraycomprehension',
+  'setcomprehension',
+  'objectcomprehension',
+]);
+
+/** `some` or `every` of an expression; undefined for other ones. */
+export const someOf = ({ terms }: Expression): Some | undefined => ('symbols' in terms ? terms : undefined);
+export const everyOf = ({ terms }: Expression): Every | undefined => ('domain' in terms ? terms : undefined);
+/** The one term of an expression that is neither a call nor `some` nor `every`. */
+export const termOf = ({ terms }: Expression): Term | undefined =>
+  !Array.isArray(terms) && 'type' in terms ? terms : undefined;
+
 export interface Rule {
   default?: boolean;
-  head: { name?: string; ref?: Term[]; key?: Term; value?: Term; location: Location };
+  head: { name?: string; ref?: Term[]; args?: Term[]; key?: Term; value?: Term; location: Location };
   body?: Expression[];
-  annotations?: { scope: string; title?: string; custom?: { code?: unknown } }[];
+  annotations?: { scope: string; title?: string; entrypoint?: boolean; custom?: { code?: unknown } }[];
   location: Location;
   else?: Rule;
 }
 
+export interface Import {
+  path: Term;
+  alias?: string;
+}
+
 export interface Module {
   package: { path: Term[] };
+  imports?: Import[];
   rules?: Rule[];
 }
 

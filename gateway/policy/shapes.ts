@@ -1,14 +1,5 @@
 import { readSchema, type Validator, validator } from '../schema.ts';
-import type {
-  AdminDecision,
-  Decision,
-  Input,
-  Manifest,
-  PolicyData,
-  PolicyExplanation,
-  Rollout,
-  Scenario,
-} from '../types.gen.ts';
+import type { AdminDecision, Decision, Input, Manifest, PolicyData, PolicyExplanation, Rollout } from '../types.gen.ts';
 
 /** Compiled once, at load: decisions are checked on the hot path. */
 export const isDecision: Validator<Decision> = validator<Decision>(readSchema('decision'));
@@ -23,7 +14,6 @@ export const isInput: Validator<Input> = validator<Input>(readSchema('input'));
 const isManifest: Validator<Manifest> = validator<Manifest>(readSchema('manifest'));
 const isPolicyData: Validator<PolicyData> = validator<PolicyData>(readSchema('policy-data'));
 const isRollout: Validator<Rollout> = validator<Rollout>(readSchema('rollout'));
-const isScenario: Validator<Scenario> = validator<Scenario>(readSchema('scenario'));
 
 /** The first thing that is wrong, such as `/route/mirror must be null`. */
 export const firstError = (validate: Validator<unknown>): string => {
@@ -46,9 +36,4 @@ export function checkPolicyData(value: unknown): asserts value is PolicyData {
 /** Throws unless `value` is a rollout of schemas/rollout.json. */
 export function checkRollout(value: unknown): asserts value is Rollout {
   if (!isRollout(value)) throw new Error(`rollout.yaml: ${firstError(isRollout)}`);
-}
-
-/** Throws unless `value` is a scenario of schemas/scenario.json. */
-export function checkScenario(value: unknown): asserts value is Scenario {
-  if (!isScenario(value)) throw new Error(`not a scenario: ${firstError(isScenario)}`);
 }

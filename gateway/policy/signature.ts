@@ -29,7 +29,9 @@ export interface SignatureClaims {
  */
 export const verifySignature = async (bundle: Bundle, keys: PublicKeys, now = new Date()): Promise<SignatureClaims> => {
   const token = onlySignature(bundle);
-  const unproven = parseJson(Buffer.from(token.split('.')[1] ?? '', 'base64url')) as { keyid?: unknown } | null;
+  const unproven = parseJson(Buffer.from(token.split('.')[1] ?? '', 'base64url'), 'what is signed') as {
+    keyid?: unknown;
+  } | null;
   const keyid = unproven?.keyid;
   const key = typeof keyid === 'string' ? keys.get(keyid) : undefined;
   if (key === undefined) throw new Error(`signature: key ${JSON.stringify(keyid)} is not trusted`);
@@ -43,7 +45,7 @@ export const verifySignature = async (bundle: Bundle, keys: PublicKeys, now = ne
   } catch (error) {
     throw new Error(`signature: not made by key ${JSON.stringify(keyid)}`, { cause: error });
   }
-  const { files, ...claims } = parseJson(payload) as { files?: unknown } & Record<string, unknown>;
+  const { files, ...claims } = parseJson(payload, 'what is signed') as { files?: unknown } & Record<string, unknown>;
   if (claims.scope !== SCOPE) throw new Error(`signature: scope ${JSON.stringify(claims.scope)} is not ${SCOPE}`);
   checkExpiry(claims.exp, now);
   compareFiles(bundle, files);
@@ -102,7 +104,7 @@ export const keyId = (path: string): string => basename(path).split('.')[0] as s
 const onlySignature = (bundle: Bundle): string => {
   const file = bundle.files.get(SIGNATURES_FILE);
   if (file === undefined) throw new Error('signature: the bundle is not signed');
-  const value = parseJson(file) as { signatures?: unknown } | null;
+  const value = parseJson(file, SIGNATURES_FILE) as { signatures?: unknown } | null;
   const signatures = value?.signatures;
   if (!Array.isArray(signatures) || signatures.length !== 1 || typeof signatures[0] !== 'string') {
     throw new Error('signature: not exactly one signature');
@@ -110,11 +112,11 @@ const onlySignature = (bundle: Bundle): string => {
   return signatures[0];
 };
 
-const parseJson = (bytes: Uint8Array): unknown => {
+const parseJson = (bytes: Uint8Array, what: string): unknown => {
   try {
     return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
   } catch (error) {
-    throw new Error('signature: not JSON', { cause: error });
+    throw new Error(`signature: ${what} is not JSON`, { cause: error });
   }
 };
 

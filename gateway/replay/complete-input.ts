@@ -13,9 +13,11 @@ export interface CompletedInput {
 
 /*
  * What schemas/input.json got after the first release of it, and what a gateway of that time would have said: nobody was
- * named as the end user, and an upstream was asked for what its API speaks. A field that becomes required is added here.
+ * named as the end user, an upstream was asked for what its API speaks, no experiment was stopped, and what was not counted
+ * was not there. A field that becomes required is added here.
  */
 const NO_END_USER: Input['request']['end_user'] = { name: '', source: 'none' };
+const NO_SIGNALS = { numbers: 0, long_words: 0, negated: false } as const;
 const ENDPOINTS = {
   openai: ['chat.completions', 'responses', 'completions', 'embeddings'],
   anthropic: ['messages', 'messages.count_tokens'],
@@ -25,7 +27,17 @@ const ENDPOINTS = {
 export const completeInput = (recorded: RecordedInput): CompletedInput => {
   const added: string[] = [];
   let input = recorded;
-  const { request, upstreams } = recorded;
+  const { request, upstreams, content, experiments } = recorded;
+  if (experiments === undefined) {
+    input = { ...input, experiments: {} };
+    added.push('experiments');
+  }
+  if (isObject(content) && isObject(content.signals)) {
+    const { signals } = content;
+    const missing = Object.keys(NO_SIGNALS).filter((name) => signals[name] === undefined);
+    if (missing.length > 0) input = { ...input, content: { ...content, signals: { ...NO_SIGNALS, ...signals } } };
+    for (const name of missing) added.push(`content.signals.${name}`);
+  }
   if (isObject(request) && request.end_user === undefined) {
     input = { ...input, request: { ...request, end_user: NO_END_USER } };
     added.push('request.end_user');

@@ -41,6 +41,13 @@ const stampOf = (nowMs: number): string => {
   return text;
 };
 
+/** When an id was made, milliseconds since 1970; undefined for what is no id of ours. */
+export const timeOfId = (id: string): number | undefined => {
+  const body = /^(?:dec|req)_([0-9a-hjkmnp-tv-z]{26})$/.exec(id)?.[1];
+  if (body === undefined) return undefined;
+  return [...body.slice(0, 10)].reduce((time, digit) => time * 32 + ALPHABET.indexOf(digit), 0);
+};
+
 /** New ids: 48 bits of time and 80 random bits, as a ULID has them. */
 export const newIds = (nowMs: number = Date.now()): Ids => {
   let body = stampOf(nowMs);

@@ -1,6 +1,6 @@
 import { CompiledQuery, type Transaction } from 'kysely';
 import type { BulkTarget, BulkWriter, Value } from './bulk.ts';
-import { addition, quoted } from './bulk-sqlite.ts';
+import { addition, filling, quoted } from './bulk-sqlite.ts';
 import type { Schema } from './schema.ts';
 
 /** A statement's rows travel as one JSON parameter; this many are about a megabyte. */
@@ -38,6 +38,10 @@ export const createPostgresBulkWriter = (): BulkWriter => {
     },
     async addUp(db, target, rows, valuesOf) {
       const statement = statementFor(target, addition);
+      for (const part of partsOf(rows)) await send(db, statement, target, part.map(valuesOf));
+    },
+    async fillIn(db, target, rows, valuesOf) {
+      const statement = statementFor(target, filling);
       for (const part of partsOf(rows)) await send(db, statement, target, part.map(valuesOf));
     },
   };

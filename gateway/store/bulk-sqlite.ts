@@ -24,6 +24,10 @@ export const createSqliteBulkWriter = (prepare: (sql: string) => Sqlite.Statemen
       const statement = statementFor(target, addition);
       for (const row of rows) statement.run(valuesOf(row));
     },
+    async fillIn(_db, target, rows, valuesOf) {
+      const statement = statementFor(target, filling);
+      for (const row of rows) statement.run(valuesOf(row));
+    },
   };
 };
 
@@ -37,6 +41,14 @@ export const addition = ({ table, columns, key }: BulkTarget): string => {
     const [old, added] = [`${quoted(table)}.${column}`, `excluded.${column}`];
     return `${column} = coalesce(${old} + ${added}, ${old}, ${added})`;
   });
+  return `(${key.map(quoted).join(', ')}) do update set ${set.join(', ')}`;
+};
+
+/** The clause that fills what is null in the row that is there; the same in SQLite and Postgres. */
+export const filling = ({ table, key, nullable = [] }: BulkTarget): string => {
+  const set = nullable
+    .map(quoted)
+    .map((column) => `${column} = coalesce(${quoted(table)}.${column}, excluded.${column})`);
   return `(${key.map(quoted).join(', ')}) do update set ${set.join(', ')}`;
 };
 

@@ -9,6 +9,8 @@ export interface BulkTarget {
   readonly table: keyof Schema;
   readonly columns: readonly string[];
   readonly key: readonly string[];
+  /** Columns that may be null, for `fillIn`. */
+  readonly nullable?: readonly string[];
 }
 
 /**
@@ -26,6 +28,14 @@ export interface BulkWriter {
   /** Inserts rows; where one with the key is there, every other column is added to it (null is 0). No two rows may have one
    * key. */
   addUp<Row>(
+    db: Transaction<Schema>,
+    target: BulkTarget,
+    rows: readonly Row[],
+    valuesOf: (row: Row) => readonly Value[],
+  ): Promise<void>;
+  /** Inserts rows; where one with the key is there, those of its `nullable` columns that are null take the new values. No two
+   * rows may have one key. */
+  fillIn<Row>(
     db: Transaction<Schema>,
     target: BulkTarget,
     rows: readonly Row[],

@@ -14,12 +14,15 @@ export interface DecisionRecord {
   readonly outcome: AuditOutcome | null;
 }
 
+/** The same with the records as their JSON. */
+export type DecisionText = Pick<DecisionTable, 'id' | 'intent' | 'outcome'>;
+
 /** Which decisions are read. Times are milliseconds since the epoch, of the decision; the end is not included. */
-export interface DecisionRange {
-  readonly sinceMs?: number;
-  readonly untilMs?: number;
+export interface DecisionQuestion {
+  readonly sinceMs?: number | undefined;
+  readonly untilMs?: number | undefined;
   /** Those of one organisation. */
-  readonly org?: string;
+  readonly org?: string | undefined;
 }
 
 /**
@@ -27,11 +30,8 @@ export interface DecisionRange {
  * with `store.decisions_days` made within so many days, a second or two after they were made.
  */
 export const findDecisionRecord = async (db: Kysely<Schema>, id: string): Promise<DecisionRecord | undefined> => {
-  const row = await db
-    .selectFrom('decisions')
-    .select(['id', 'intent', 'outcome'])
-    .where('id', '=', id)
-    .executeTakeFirst();
+  const found = db.selectFrom('decisions').select(['id', 'intent', 'outcome']).where('id', '=', id);
+  const row = await found.executeTakeFirst();
   return row && recordOf(row);
 };
 
@@ -41,27 +41,37 @@ export const findDecisionRecord = async (db: Kysely<Schema>, id: string): Promis
  */
 export async function* readDecisionRecords(
   db: Kysely<Schema>,
-  { sinceMs, untilMs, org }: DecisionRange = {},
+  question: DecisionQuestion = {},
   pageRows = PAGE_ROWS,
 ): AsyncGenerator<DecisionRecord[], void, undefined> {
+  for await (const texts of readDecisionTexts(db, question, pageRows)) yield texts.map(recordOf);
+}
+
+/** As readDecisionRecords, for readers that parse in another place. */
+export async function* readDecisionTexts(
+  db: Kysely<Schema>,
+  { sinceMs, untilMs, org }: DecisionQuestion = {},
+  pageRows = PAGE_ROWS,
+): AsyncGenerator<DecisionText[], void, undefined> {
   let query = db.selectFrom('decisions').select(['id', 'time_ms', 'intent', 'outcome']);
   if (org !== undefined) query = query.where('org', '=', org);
   if (untilMs !== undefined) query = query.where('time_ms', '<', untilMs);
   if (sinceMs !== undefined) query = query.where('time_ms', '>=', sinceMs);
-  const page = query.orderBy('time_ms').orderBy('id').limit(pageRows);
-  let last: { readonly id: string; readonly time_ms: number } | undefined;
-  do {
-    const after = last;
-    const rows = await (after === undefined
-      ? page
-      : page.where((eb) => eb(eb.refTuple('time_ms', 'id'), '>', eb.tuple(after.time_ms, after.id)))
-    ).execute();
-    if (rows.length > 0) yield rows.map(recordOf);
-    last = rows.length < pageRows ? undefined : rows.at(-1);
-  } while (last !== undefined);
+  let page = query.orderBy('time_ms').orderBy('id').limit(pageRows);
+  for (;;) {
+    const rows = await page.execute();
+    if (rows.length > 0) yield rows;
+    const last = rows.at(-1);
+    if (last === undefined || rows.length < pageRows) return;
+    page = query
+      .where((eb) => eb(eb.refTuple('time_ms', 'id'), '>', eb.tuple(last.time_ms, last.id)))
+      .orderBy('time_ms')
+      .orderBy('id')
+      .limit(pageRows);
+  }
 }
 
-const recordOf = ({ id, intent, outcome }: Pick<DecisionTable, 'id' | 'intent' | 'outcome'>): DecisionRecord => ({
+const recordOf = ({ id, intent, outcome }: DecisionText): DecisionRecord => ({
   id,
   intent: intent === null ? null : (JSON.parse(intent) as AuditIntent),
   outcome: outcome === null ? null : (JSON.parse(outcome) as AuditOutcome),

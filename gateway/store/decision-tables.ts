@@ -1,7 +1,7 @@
 import type { Kysely } from 'kysely';
 import type { Schema } from './schema.ts';
 
-// Migration 006: decisions, and which logs bring them. It never changes.
+// Migration 006: decisions, and which logs they are kept of. It never changes.
 
 /** Makes the table of decisions, read by id, or in the order of time of all or of one organisation. */
 export const createDecisionTables = async (db: Kysely<Schema>): Promise<void> => {
@@ -19,6 +19,6 @@ export const createDecisionTables = async (db: Kysely<Schema>): Promise<void> =>
   await db.schema.createIndex('decisions_by_org').on('decisions').columns(['org', 'time_ms', 'id']).execute();
   await db.schema
     .alterTable('ledger_logs')
-    .addColumn('decisions', 'bigint', (column) => column.notNull().defaultTo(0))
+    .addColumn('decisions_days', 'bigint', (column) => column.notNull().defaultTo(0))
     .execute();
 };

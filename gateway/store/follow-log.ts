@@ -1,14 +1,21 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { MessagePort } from 'node:worker_threads';
+import type { Kysely } from 'kysely';
 import { openDatabase } from './database.ts';
+import { decisionsDays, deleteDecisions, keepDecisions, keptSinceMs } from './decision-retention.ts';
 import type { FollowerReply, FollowerRequest } from './follower-messages.ts';
 import { type AuditSource, catchUpLog } from './ledger.ts';
+import type { Schema } from './schema.ts';
 
 /** Also the least time between two commits of its own: each writes the same pages of the roll-ups again. */
 const POLL_MS = 1_000;
 /** After a failure the log is looked at less often. */
 const RETRY_MS = 5_000;
+/** Between two looks at decisions whose days are over. */
+const SWEEP_MS = 60_000;
+/** As many are deleted between two looks at the log, unless somebody waits for the ledger: more than are ever added. */
+const SWEEP_ROWS = 10_000;
 
 /** What a follower works on, as the worker's data. */
 export interface FollowerData {
@@ -19,6 +26,8 @@ export interface FollowerData {
   readonly url?: string;
   /** Folder of the log's segments, whose newest file grows. */
   readonly segments: string;
+  /** For how many days decisions of the log are kept in the store; 0, the default, for none. */
+  readonly decisionsDays?: number;
 }
 
 /** How long the batch under way may take when the worker ends. */
@@ -33,7 +42,7 @@ const QUERY_TIMEOUT_MS = 60_000;
  */
 export const followLog = async (
   port: MessagePort,
-  { home, logHome = home, url = '', segments }: FollowerData,
+  { home, logHome = home, url = '', segments, decisionsDays: days = 0 }: FollowerData,
   source: AuditSource,
 ): Promise<void> => {
   const { db, dialect, close } = await openDatabase(home, url, { queryTimeoutMs: QUERY_TIMEOUT_MS, mayBeAway: true });
@@ -52,6 +61,7 @@ export const followLog = async (
   });
   post({ type: 'ready' });
 
+  const sweep = createSweep(db, days, () => isClosing || waiting.length > 0);
   let seen = '';
   while (!isClosing) {
     let pauseMs = POLL_MS;
@@ -60,12 +70,14 @@ export const followLog = async (
     try {
       const mark = await markOf(segments);
       if (mark !== seen || ids.length > 0) {
-        const rows = await catchUpLog(db, logHome, source, { isStopping: () => isClosing });
+        const rows = await catchUpLog(db, logHome, source, { isStopping: () => isClosing, decisionsDays: days });
         seen = mark;
         if (ids.length === 0) post({ type: 'caughtUp', rows });
         for (const id of ids) post({ type: 'caughtUp', id, rows });
       }
+      await sweep();
     } catch (error) {
+      seen = ''; // Only a look that comes to its end says that all is well again.
       const message = String((error as { message?: unknown } | null)?.message ?? error);
       for (const id of ids) post({ type: 'failed', id, message });
       if (ids.length === 0) post({ type: 'failed', message });
@@ -82,6 +94,27 @@ export const followLog = async (
   }
   await close();
   port.close();
+};
+
+/**
+ * Deletes, now and then, decisions that have been kept for their days. Where none are kept any more those that are there
+ * still go; where none ever were, nothing is asked.
+ */
+const createSweep = (db: Kysely<Schema>, days: number, isStopping: () => boolean): (() => Promise<void>) => {
+  let nextMs = 0;
+  let isSaid = days === 0;
+  return async () => {
+    if (Date.now() < nextMs || isStopping()) return;
+    if (!isSaid) await keepDecisions(db, days);
+    isSaid = true;
+    const kept = await decisionsDays(db);
+    if (kept === undefined) {
+      nextMs = Number.POSITIVE_INFINITY;
+      return;
+    }
+    const isDone = await deleteDecisions(db, keptSinceMs(kept, Date.now()), SWEEP_ROWS, isStopping);
+    if (isDone) nextMs = Date.now() + SWEEP_MS;
+  };
 };
 
 /** Changes whenever a record was added: the newest segment's name, size and time (a segment may be allocated ahead). */

@@ -2,9 +2,19 @@ import type { Kysely, Transaction } from 'kysely';
 import type { AuditRecord } from '../types.gen.ts';
 import type { BulkTarget, Value } from './bulk.ts';
 import { databaseOf } from './database.ts';
+import { keptSinceMs } from './decision-retention.ts';
+import { addDecision, DECISIONS, decisionValues } from './decision-rows.ts';
 import { foldLedger } from './fold.ts';
+import { readPlace, savePosition } from './ledger-place.ts';
 import { ROLLUPS } from './rollup.ts';
-import { LABEL_COLUMNS, type LabelTable, type Schema, USAGE_COLUMNS, type UsageTable } from './schema.ts';
+import {
+  type DecisionTable,
+  LABEL_COLUMNS,
+  type LabelTable,
+  type Schema,
+  USAGE_COLUMNS,
+  type UsageTable,
+} from './schema.ts';
 import { type UsageEntry, usageEntryOf } from './usage-row.ts';
 
 /** A commit costs less a row the larger a batch is; this one holds the write lock for some 50 ms. */
@@ -13,10 +23,16 @@ const BATCH_ROWS = 2_000;
 const FOLD_MANY = 20_000;
 /** Behind the last row fewer than this wait for it: reports and budgets add them up one by one. */
 const FOLD_SOON = 4_000;
-/** Outcomes make rows. An intent comes before each and need not be parsed; the rest moves the place on, and is rare. */
+/**
+ * Outcomes make rows. An intent comes before each and need not be parsed, unless decisions are kept; the rest moves the
+ * place on, and is rare.
+ */
 const KINDS: readonly AuditRecord['kind'][] = ['outcome', 'suppressed', 'event'];
+const KINDS_WITH_DECISIONS: readonly AuditRecord['kind'][] = [...KINDS, 'intent'];
 /** Events move the cursor only; after this many records it is saved even without a row. */
 const BATCH_RECORDS = 10_000;
+/** Of the decisions' records in a batch: 10 KB is a large one, and some may be ten times that. */
+const BATCH_CHARS = 4_000_000;
 
 /**
  * Reads the records of some kinds from a place of the audit log on; others may come too. `next` is JSON and opaque here;
@@ -52,11 +68,16 @@ export interface CatchUpOptions {
   readonly batchRows?: number;
   /** Asked after each batch; a load that is stopped goes on where it was the next time. */
   readonly isStopping?: () => boolean;
+  /**
+   * For how many days the store keeps decisions of this log from now on, 0 for none. Without it that stays as it was said
+   * last, so that a report does not load past what the gateway wants kept.
+   */
+  readonly decisionsDays?: number | undefined;
 }
 
 /**
- * Loads every outcome of an audit log that the ledger does not have yet; resolves with the number of new rows. The rows of
- * a batch and the place in the log are one transaction, and a request is in the ledger once whatever is read twice.
+ * Loads every outcome of an audit log that the ledger does not have yet, and the decisions where they are kept; resolves
+ * with the number of new rows of the ledger. The rows of a batch and the place in the log are one transaction, and a request is in the ledger once whatever is read twice.
  * Several processes may do it at the same time, with one log or several. Rejects when the log is damaged (what precedes
  * the damage is loaded) or the database cannot be written; TypeError for a log without an id in a shared store.
  */
@@ -64,13 +85,13 @@ export const catchUpLedger = async (
   db: Kysely<Schema>,
   home: string,
   read: AuditReader,
-  { log = '', batchRows = BATCH_ROWS, isStopping = () => false }: CatchUpOptions = {},
+  { log = '', batchRows = BATCH_ROWS, isStopping = () => false, decisionsDays }: CatchUpOptions = {},
 ): Promise<number> => {
   if (log === '' && databaseOf(db).dialect !== 'sqlite') throw new TypeError('a shared ledger needs the id of the log');
   let loaded = 0;
   for (;;) {
     try {
-      for await (const added of loadBatches(db, home, read, log, batchRows)) {
+      for await (const added of loadBatches(db, home, read, { log, batchRows, decisionsDays })) {
         loaded += added;
         if (isStopping()) return loaded;
         await foldLedger(db, FOLD_MANY);
@@ -80,7 +101,7 @@ export const catchUpLedger = async (
     } catch (error) {
       if (error instanceof CursorMovedError) continue; // Another process loaded it: go on from there.
       if ((error as { name?: unknown } | null)?.name !== 'StalePositionError') throw error;
-      await saveCursor(db, log, ''); // Another log than before: requests that are known are skipped.
+      await savePosition(db, log, ''); // Another log than before: requests that are known are skipped.
     }
   }
 };
@@ -107,39 +128,55 @@ export const forgetLedger = async (db: Kysely<Schema>): Promise<void> => {
 /** The place in the log moved while a batch was read. Nothing of the batch was written. */
 class CursorMovedError extends Error {}
 
+/** What one transaction adds. */
+interface Batch {
+  readonly entries: UsageEntry[];
+  /** By decision id. */
+  readonly decisions: Map<string, DecisionTable>;
+  records: number;
+  chars: number;
+}
+
+const emptyBatch = (): Batch => ({ entries: [], decisions: new Map(), records: 0, chars: 0 });
+
 async function* loadBatches(
   db: Kysely<Schema>,
   home: string,
   read: AuditReader,
-  log: string,
-  batchRows: number,
+  { log, batchRows, decisionsDays }: { log: string; batchRows: number; decisionsDays: number | undefined },
 ): AsyncGenerator<number> {
-  let cursor = await readCursor(db, log);
-  let entries: UsageEntry[] = [];
-  let records = 0;
+  const place = await readPlace(db, log, decisionsDays);
+  const keepsDecisions = place.decisions_days > 0;
+  const sinceMs = keptSinceMs(place.decisions_days, Date.now());
+  let cursor = place.position;
+  let batch = emptyBatch();
   let next: unknown;
   const flush = async (): Promise<number> => {
     const moved = JSON.stringify(next);
-    const added = await commit(db, log, cursor, moved, entries);
+    const added = await commit(db, log, cursor, moved, batch);
     cursor = moved;
-    entries = [];
-    records = 0;
+    batch = emptyBatch();
     return added;
   };
   const from = cursor === '' ? {} : { from: JSON.parse(cursor) as never };
+  const kinds = keepsDecisions ? KINDS_WITH_DECISIONS : KINDS;
   try {
-    for await (const entry of read(home, { kinds: KINDS, ...from })) {
-      // Throws on a record that is no outcome to add up: then the place must stay in front of it.
-      if (entry.record.kind === 'outcome') entries.push(usageEntryOf(entry.record));
-      next = entry.next;
-      records++;
-      if (entries.length >= batchRows || records >= BATCH_RECORDS) yield await flush();
+    for await (const { record, next: after } of read(home, { kinds, ...from })) {
+      // Both throw on a record that cannot be added: then the place must stay in front of it.
+      const entry = record.kind === 'outcome' ? usageEntryOf(record) : undefined;
+      if (keepsDecisions && (record.kind === 'intent' || record.kind === 'outcome'))
+        batch.chars += addDecision(batch.decisions, record, sinceMs);
+      if (entry) batch.entries.push(entry);
+      next = after;
+      batch.records++;
+      if (batch.entries.length >= batchRows || batch.records >= BATCH_RECORDS || batch.chars >= BATCH_CHARS)
+        yield await flush();
     }
   } catch (error) {
-    if (records > 0 && !(error instanceof CursorMovedError)) await flush();
+    if (batch.records > 0 && !(error instanceof CursorMovedError)) await flush();
     throw error;
   }
-  if (records > 0) yield await flush();
+  if (batch.records > 0) yield await flush();
 }
 
 const commit = async (
@@ -147,7 +184,7 @@ const commit = async (
   log: string,
   from: string,
   to: string,
-  entries: readonly UsageEntry[],
+  { entries, decisions }: Batch,
 ): Promise<number> =>
   await db.transaction().execute(async (transaction) => {
     // First, because it takes the write lock: rows are numbered in the order in which they can be seen.
@@ -163,6 +200,8 @@ const commit = async (
       .where('position', '=', from)
       .executeTakeFirst();
     if (moved.numUpdatedRows !== 1n) throw new CursorMovedError();
+    if (decisions.size > 0)
+      await databaseOf(db).bulk.fillIn(transaction, DECISIONS, [...decisions.values()], decisionValues);
     return entries.length === 0 ? 0 : await insertRows(transaction, db, entries, last - entries.length);
   });
 
@@ -187,22 +226,3 @@ const insertRows = async (
 
 const labelValues = (label: LabelTable): Value[] => LABEL_COLUMNS.map((column) => label[column]);
 const usageValues = (row: UsageTable): Value[] => USAGE_COLUMNS.map((column) => row[column]);
-
-const readCursor = async (db: Kysely<Schema>, log: string): Promise<string> => {
-  const place = db.selectFrom('ledger_logs').select('position').where('log', '=', log);
-  const row = await place.executeTakeFirst();
-  if (row !== undefined) return row.position;
-  // Before logs were told apart a home had one. If it is another's, the reader says that the place is not of this log.
-  const named = await db.updateTable('ledger_logs').set({ log }).where('log', '=', '').executeTakeFirst();
-  if (named.numUpdatedRows === 1n) return (await place.executeTakeFirstOrThrow()).position;
-  await db
-    .insertInto('ledger_logs')
-    .values({ log, position: '', decisions: 0 })
-    .onConflict((conflict) => conflict.doNothing())
-    .execute();
-  return (await place.executeTakeFirstOrThrow()).position;
-};
-
-const saveCursor = async (db: Kysely<Schema>, log: string, position: string): Promise<void> => {
-  await db.updateTable('ledger_logs').set({ position }).where('log', '=', log).execute();
-};

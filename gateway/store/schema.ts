@@ -172,8 +172,8 @@ export interface LedgerLogTable {
   log: string;
   /** JSON, as the reader of the log gave it; '' before its first record. */
   position: string;
-  /** 1 where the decisions of the log are kept in the store, whoever loads it; else 0. */
-  decisions: number;
+  /** For how many days decisions of the log are kept in the store, whoever loads it; 0: they are not. */
+  decisions_days: number;
 }
 
 /** Decisions with the records that the audit log has of them, of all gateways that keep them here. */

@@ -233,6 +233,43 @@ export const METRICS = {
     labels: ['result'],
     description: 'Bundles that were activated, and those that were refused.',
   },
+  'aegis.rollout.stage': {
+    kind: 'gauge',
+    unit: '',
+    labels: ['stage'],
+    description: '1 for where the candidate is (none, shadow, canary, full, rolled_back), 0 for the others.',
+  },
+  'aegis.rollout.share': {
+    kind: 'gauge',
+    unit: '1',
+    labels: [],
+    description: 'Share of the requests that the candidate decides: 0 to 1.',
+  },
+  'aegis.rollout.compared': {
+    kind: 'watched_counter',
+    unit: '{request}',
+    labels: ['kind'],
+    description:
+      'Requests that both bundles decided, by how they differ (same, newly_denied, newly_allowed, model_moved, otherwise, policy_error), and those skipped.',
+  },
+  'aegis.rollout.rollbacks': {
+    kind: 'counter',
+    unit: '{rollout}',
+    labels: ['guard'],
+    description: 'Candidates that were taken back, by the guard that was breached; each gateway counts.',
+  },
+  'aegis.rollout.guard': {
+    kind: 'gauge',
+    unit: '',
+    labels: ['guard'],
+    description: 'What each guard reads on all gateways together, in the unit of schemas/rollout.json.',
+  },
+  'aegis.bundle.source.age': {
+    kind: 'gauge',
+    unit: 's',
+    labels: [],
+    description: 'Since the bundle source was last read, whatever was in it; since the start, if it never was.',
+  },
   'aegis.audit.append.duration': {
     kind: 'histogram',
     unit: 's',

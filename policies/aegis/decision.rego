@@ -8,7 +8,10 @@ import data.rules
 
 # METADATA
 # entrypoint: true
-decision := {
+decision := document
+
+# The compiler takes entrypoints out of the Rego that a bundle carries; what the trace of `aegis explain` runs is this.
+document := {
 	"allow": allow,
 	"deny": deny,
 	"route": route,

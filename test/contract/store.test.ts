@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
-import { type Database, openDatabase } from '../../gateway/store/database.ts';
+import type { Database } from '../../gateway/store/database.ts';
 import { parseDimensions } from '../../gateway/store/dimensions.ts';
 import { foldLedger, rebuildRollups } from '../../gateway/store/fold.ts';
 import { createKey, type KeyGrant, listKeys, revokeKey, rotateKey } from '../../gateway/store/keys.ts';
@@ -12,33 +12,7 @@ import { querySpent, spentSince } from '../../gateway/store/spend-history.ts';
 import { queryUsage } from '../../gateway/store/usage.ts';
 import type { AuditRecord } from '../../gateway/types.gen.ts';
 import { outcome, readerOf } from '../support/outcomes.ts';
-import { openPostgres, whyNoPostgres } from '../support/postgres.ts';
-
-/** An implementation under test. `open` may be called several times for one home: those share their data. */
-interface Store {
-  open(home: string): Promise<Database>;
-  close(): Promise<void>;
-}
-
-/** Every implementation of the seam, and why it cannot be tested here. */
-const STORES: readonly { name: string; without?: string | undefined; prepare: () => Promise<Store> }[] = [
-  { name: 'SQLite', prepare: async () => ({ open: (home) => openDatabase(home), close: async () => {} }) },
-  {
-    name: 'Postgres',
-    without: whyNoPostgres(),
-    prepare: async () => {
-      const postgres = await openPostgres();
-      const urls = new Map<string, Promise<string>>();
-      return {
-        open: async (home) => {
-          if (!urls.has(home)) urls.set(home, postgres.createDatabase());
-          return await openDatabase(home, await urls.get(home));
-        },
-        close: () => postgres.close(),
-      };
-    },
-  },
-];
+import { STORES, type TestStore } from '../support/stores.ts';
 
 const NOW = Date.UTC(2026, 10, 24, 12);
 const PEPPER = new Uint8Array(32).fill(7);
@@ -60,7 +34,7 @@ const grant = (fields: Partial<KeyGrant> = {}): KeyGrant => ({
 for (const { name, without, prepare } of STORES) {
   const describeOrSkip = without === undefined ? describe : describe.skip;
   describeOrSkip(`the ${name} store${without === undefined ? '' : ` (${without})`}`, () => {
-    let implementation: Store;
+    let implementation: TestStore;
     let home: string;
     let store: Database;
     beforeAll(async () => {

@@ -11,7 +11,7 @@ import type { AuditEvent } from '../../gateway/types.gen.ts';
 import { chatCompletion } from '../support/answers.ts';
 import { answerJson } from '../support/fake-upstream.ts';
 import { openTestGateway, type TestGateway } from '../support/gateway.ts';
-import { NO_REPORTS } from '../support/no-reports.ts';
+import { NO_EXPLANATIONS, NO_POLICIES, NO_REPORTS } from '../support/no-reports.ts';
 
 const grant = (org: string, team: string, roles: string[], more: Partial<KeyGrant> = {}): KeyGrant => ({
   org,
@@ -425,7 +425,12 @@ describe('a change that cannot be recorded, or stored,', () => {
     const audit = { ...real.audit, append: real.audit.append.bind(real.audit), ...change.audit };
     const api = createAdminApi(
       { ...real, audit: audit as typeof real.audit },
-      { keys: { ...registry, ...change.keys }, usage: NO_REPORTS },
+      {
+        keys: { ...registry, ...change.keys },
+        usage: NO_REPORTS,
+        policies: NO_POLICIES,
+        explanations: NO_EXPLANATIONS,
+      },
     );
     const { server, url } = await listen((req, res) => void api(req, res), { host: '127.0.0.1', port: 0 });
     try {

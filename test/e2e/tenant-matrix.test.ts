@@ -21,6 +21,8 @@ GET /v1/models                  | ok                   | ok                   | 
 GET /v1/models/{id}             | ok                   | ok                   | ok                 | ok                 | ok                 | endpoint_not_allowed
 GET /admin/v1/upstreams         | admin_not_allowed    | admin_not_allowed    | admin_not_allowed  | admin_not_allowed  | ok                 | ok
 GET /admin/v1/usage             | admin_not_allowed    | admin_not_allowed    | admin_not_allowed  | admin_not_allowed  | ok                 | ok
+GET /admin/v1/policies          | admin_not_allowed    | admin_not_allowed    | admin_not_allowed  | admin_not_allowed  | admin_not_allowed  | ok
+GET /admin/v1/decisions/{id}    | admin_not_allowed    | admin_not_allowed    | admin_not_allowed  | admin_not_allowed  | ok                 | ok
 GET /admin/v1/keys              | admin_not_allowed    | admin_not_allowed    | admin_not_allowed  | admin_not_allowed  | ok                 | ok
 POST /admin/v1/keys             | admin_not_allowed    | admin_not_allowed    | admin_not_allowed  | admin_not_allowed  | ok                 | ok
 POST /admin/v1/keys/{id}/rotate | admin_not_allowed    | admin_not_allowed    | admin_not_allowed  | admin_not_allowed  | ok                 | ok
@@ -40,6 +42,8 @@ GET /v1/models                  | ok                   | ok                   | 
 GET /v1/models/{id}             | not_found            | not_found            | not_found            | not_found            | not_found                | endpoint_not_allowed
 GET /admin/v1/upstreams         | admin_not_allowed    | admin_not_allowed    | admin_not_allowed    | admin_not_allowed    | ok                       | ok
 GET /admin/v1/usage             | admin_not_allowed    | admin_not_allowed    | admin_not_allowed    | admin_not_allowed    | organization_not_allowed | ok
+GET /admin/v1/policies          | admin_not_allowed    | admin_not_allowed    | admin_not_allowed    | admin_not_allowed    | admin_not_allowed        | ok
+GET /admin/v1/decisions/{id}    | admin_not_allowed    | admin_not_allowed    | admin_not_allowed    | admin_not_allowed    | not_found                | ok
 GET /admin/v1/keys              | admin_not_allowed    | admin_not_allowed    | admin_not_allowed    | admin_not_allowed    | organization_not_allowed | ok
 POST /admin/v1/keys             | admin_not_allowed    | admin_not_allowed    | admin_not_allowed    | admin_not_allowed    | organization_not_allowed | ok
 POST /admin/v1/keys/{id}/rotate | admin_not_allowed    | admin_not_allowed    | admin_not_allowed    | admin_not_allowed    | not_found                | ok
@@ -71,8 +75,14 @@ interface Asked {
   body?: object;
   headers?: Record<string, string>;
 }
-/** A request of each route, for something of demo-university. `keys` are ids of keys of its own. */
-const REQUESTS: Record<string, (keys: { rotate: string; revoke: string }) => Asked> = {
+/** What demo-university has: ids of keys, and of a decision. */
+interface Ids {
+  rotate: string;
+  revoke: string;
+  decision: string;
+}
+/** A request of each route, for something of demo-university. */
+const REQUESTS: Record<string, (ids: Ids) => Asked> = {
   'POST /v1/chat/completions': () => ({ body: { model: 'gpt-5.4-nano', ...CHAT } }),
   'POST /v1/responses': () => ({ body: { model: 'gpt-5.4-nano', input: 'Hello.' } }),
   'POST /v1/completions': () => ({
@@ -86,6 +96,8 @@ const REQUESTS: Record<string, (keys: { rotate: string; revoke: string }) => Ask
   'GET /v1/models/{id}': () => ({ path: '/v1/models/gpt-5.4-nano' }),
   'GET /admin/v1/upstreams': () => ({}),
   'GET /admin/v1/usage': () => ({ path: '/admin/v1/usage?org=demo-university&by=team' }),
+  'GET /admin/v1/decisions/{id}': ({ decision }) => ({ path: `/admin/v1/decisions/${decision}` }),
+  'GET /admin/v1/policies': () => ({}),
   'GET /admin/v1/keys': () => ({ path: '/admin/v1/keys?org=demo-university' }),
   'POST /admin/v1/keys': () => ({ body: { org: 'demo-university', team: 'cs101', roles: ['student'] } }),
   'POST /admin/v1/keys/{id}/rotate': ({ rotate }) => ({ path: `/admin/v1/keys/${rotate}/rotate` }),
@@ -95,7 +107,7 @@ const REQUESTS: Record<string, (keys: { rotate: string; revoke: string }) => Ask
 
 let issuer: TestIssuer;
 let gateway: TestGateway;
-let keys: { rotate: string; revoke: string };
+let ids: Ids;
 beforeAll(async () => {
   issuer = await openIssuer();
   gateway = await openTestGateway({
@@ -106,7 +118,10 @@ beforeAll(async () => {
     const secret = await gateway.keyFor({ ...ORGS.own, user: 'u', roles: ['student'], groups: [], workflows: [] });
     return gateway.running.gateway.keys.find(secret, Date.now())?.id ?? '';
   };
-  keys = { rotate: await keyId(), revoke: await keyId() };
+  const answer = await gateway.chat({});
+  await answer.text();
+  const decision = answer.headers.get('x-aegis-decision-id') ?? '';
+  ids = { rotate: await keyId(), revoke: await keyId(), decision };
 }, 60_000);
 afterAll(async () => {
   await gateway.close();
@@ -135,7 +150,7 @@ const HEADERS = {
 /** `ok`, or the code of the refusal. */
 const ask = async (route: string, headers: Record<string, string>): Promise<string> => {
   const [method = '', pattern = ''] = route.split(' ');
-  const { path = pattern, body, headers: more } = REQUESTS[route]?.(keys) ?? {};
+  const { path = pattern, body, headers: more } = REQUESTS[route]?.(ids) ?? {};
   const base = pattern.startsWith('/admin/') ? gateway.running.adminUrl : gateway.url;
   const answer = await fetch(`${base}${path}`, {
     method,

@@ -70,6 +70,36 @@ describe('config', () => {
     expect(findings(alerts({ url: 'https://hooks.example/' }))).toHaveLength(1);
   });
 
+  test('bundles come from a folder, or from an address to which a token is sent only where nobody listens', () => {
+    const source = (bundles: object): string =>
+      JSON.stringify({ upstreams: [{ name: 'a', kind: 'sandbox' }], bundles });
+    const bundlesOf = (bundles: object) => parse(source(bundles)).bundles;
+    expect(bundlesOf({})).toMatchObject({ source: '/etc/aegis/bundles', token: '' });
+    for (const [given, token, read] of [
+      ['https://b.example/x/', 't', 'https://b.example/x/'],
+      ['HTTPS://b.example', 't', 'https://b.example/'],
+      ['https://b.example/x.tar.gz?v=1', '', 'https://b.example/x.tar.gz?v=1'],
+      ['http://b.example/x/', '', 'http://b.example/x/'],
+      ['http://127.0.0.1:8/x/', 't', 'http://127.0.0.1:8/x/'],
+    ] as const) {
+      expect(bundlesOf({ source: given, token })).toMatchObject({ source: read, token });
+    }
+    for (const [bundles, finding] of [
+      [{ source: 's3://bucket/x' }, /bundles.source must be a folder or an http\(s\) address$/],
+      [{ source: 'https://[x/' }, /bundles.source is no address/],
+      [{ source: 'https://u:s3cret@b.example/', token: 't' }, /bundles.source must not hold a user or password/],
+      [{ source: 'https://b.example/x/?a=1' }, /bundles.source of a folder must not have a query/],
+      [{ source: 'https://b.example/x#y' }, /bundles.source must not have a fragment/],
+      [{ source: 'http://b.example/', token: 's3cret' }, /bundles.token goes to https, or http on loopback, only$/],
+      [{ source: 'https://b.example/', token: 's3cret\n' }, /bundles.token must be printable ASCII/],
+      [{ source: 'bundles', token: 's3cret' }, /bundles.token is sent to an http\(s\) source only/],
+    ] as const) {
+      const found = findings(source(bundles));
+      expect(found).toEqual([expect.stringMatching(finding)]);
+      expect(found[0]).not.toContain('s3cret');
+    }
+  });
+
   test('relative paths are relative to the file, and the environment overrides', () => {
     const text = 'upstreams: [{name: a, kind: sandbox}]';
     expect(parse(text).home).toBe('/etc/aegis/.aegis');

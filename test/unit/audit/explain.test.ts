@@ -114,7 +114,7 @@ const withBundle = async (
 const asRecord = (document: object): AuditIntent['input'] => document as AuditIntent['input'];
 
 describe('aegis explain', () => {
-  test('an answered decision is told from the verdict to the time of each stage, in 80 columns', () =>
+  test('an answered decision is told from the verdict to the time of each stage, in 100 columns', () =>
     withHome(async (home, open) => {
       const { ref, rules } = await withBundle(home);
       const [fired, other] = rules as [(typeof rules)[number], (typeof rules)[number]];
@@ -154,7 +154,7 @@ describe('aegis explain', () => {
           stages_us: { receive: 100, forward: 80_000 },
         }),
       );
-      const explanation = await explain([home], 'dec_1', true);
+      const explanation = await explain([home], 'dec_1', { content: true });
       const text = explainText(explanation);
       expect(text).toMatch(/^ALLOWED, status 200, campus-8b by local\n/);
       for (const [, { title, file, line }] of [fired, other]) {
@@ -177,7 +177,7 @@ describe('aegis explain', () => {
         expect(text.replaceAll(/\n {10,}/g, ' ')).toContain(part);
       }
       expect(text).toMatch(/forward +80\.0 ms {2}#{40}\n/);
-      expect(text.split('\n').filter((line) => line.length > 80)).toEqual([]);
+      expect(text.split('\n').filter((line) => line.length > 100)).toEqual([]);
     }));
 
   test('a denial shows code, message, hint and rule, from the outcome alone', () =>
@@ -202,20 +202,20 @@ describe('aegis explain', () => {
           decision: asRecord(decisionOf({ allow: false, deny, rules: ['access.unknown_workflow'] })),
         }),
       );
-      const explanation = await explain([home], 'dec_2', false);
+      const explanation = await explain([home], 'dec_2');
       const text = explainText(explanation);
       expect(text).toMatch(/^DENIED by policy, status 403, policy_denied\n/);
       expect(text).toMatch(
         /why: unknown_workflow\n +message +The workflow "x" is not known\.\n +hint +Try quiz\.\n +rule +access\.unknown_workflow/,
       );
-      expect(explanation.note).toMatch(/does not have the bundle/);
+      expect(explanation.notes[0]).toMatch(/does not have the bundle/);
     }));
 
   test('a decision without an outcome says so, and an unknown one is an error', () =>
     withHome(async (home, open) => {
       const log = await open();
       await log.append({ ...intentOf('dec_3'), input: asRecord(INPUT), decision: asRecord(decisionOf({})) });
-      expect(explainText(await explain([home], 'dec_3', false))).toMatch(/^ALLOWED, and no outcome yet/);
-      await expect(explain([home], 'dec_4', false)).rejects.toThrow(/has no decision dec_4/);
+      expect(explainText(await explain([home], 'dec_3'))).toMatch(/^ALLOWED, and no outcome yet/);
+      await expect(explain([home], 'dec_4')).rejects.toThrow(/has no decision dec_4/);
     }));
 });

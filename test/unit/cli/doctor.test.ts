@@ -19,6 +19,7 @@ import { createKey, revokeKey } from '../../../gateway/store/keys.ts';
 import { openPepper } from '../../../gateway/store/pepper.ts';
 import { type Certificate, selfSigned } from '../../support/certificate.ts';
 import { answerJson, type FakeUpstream, openFakeUpstream } from '../../support/fake-upstream.ts';
+import { openFileServer } from '../../support/file-server.ts';
 import { testKey, withFolder, writeFiles } from '../../support/policy-fixture.ts';
 import { openPostgres, type TestPostgres, whyNoPostgres } from '../../support/postgres.ts';
 
@@ -219,6 +220,8 @@ describe('the home', () => {
   });
 });
 
+const DEMO = join(CHECKOUT, 'bundles/keys/demo.pub.pem');
+
 describe('the bundle', () => {
   test('of the checkout is good, and its key is public', async () => {
     await withFolder(async (folder) => {
@@ -261,6 +264,38 @@ describe('the bundle', () => {
       expect(await of({ source: join(folder, 'nowhere'), public_keys: [demo] })).toMatch(/rollout\.yaml: ENOENT/);
     });
   });
+
+  test('of a server is read as a gateway does, with its token', async () => {
+    await withFolder(async (folder) => {
+      const server = await openFileServer(join(CHECKOUT, 'bundles'));
+      try {
+        const of = (source: string, token = '') =>
+          checkBundle(settingsOf(folder, { bundles: { source, token, public_keys: [DEMO] } }), now);
+        expect((await of(server.url, 's3cret')).find(({ check }) => check === 'bundle')).toMatchObject({
+          status: 'ok',
+          found: expect.stringContaining(`${server.url}default.tar.gz is good: revision `),
+        });
+        expect(server.requests.map(({ headers }) => headers.authorization)).toEqual(['Bearer s3cret', 'Bearer s3cret']);
+        expect(wrong(await of(`${server.url}default.tar.gz`)).map(([check]) => check)).toEqual(['keys of bundles']);
+        server.play = (_request, response) => response.writeHead(403).end();
+        expect(wrong(await of(server.url)).at(-1)).toEqual([
+          'bundle',
+          'problem',
+          `${server.url}rollout.yaml: the server refuses access (403): look at bundles.token`,
+          'look at the server, and at bundles.source and bundles.token',
+        ]);
+      } finally {
+        await server.stop();
+      }
+      const source = 'http://bundles.invalid/';
+      const checks = await checkBundle(settingsOf(folder, { bundles: { source, public_keys: [DEMO] } }), now);
+      expect(wrong(checks).map(([check, status]) => `${check}: ${status}`)).toEqual([
+        'keys of bundles: warning',
+        'bundle source: warning',
+        'bundle: problem',
+      ]);
+    });
+  }, 30_000);
 
   test('that was passed by a newer one in this home is a problem', async () => {
     await withFolder(async (folder) => {

@@ -5,9 +5,9 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/gl
 import fc from 'fast-check';
 import { openAuditLog } from '../../../gateway/audit/log.ts';
 import { formatCsv } from '../../../gateway/cli/csv.ts';
-import { parseCsv } from '../../../gateway/parse-csv.ts';
 import { canonicalModel, parseProviderUsage } from '../../../gateway/cli/provider-usage.ts';
 import { reportCommand } from '../../../gateway/cli/report.ts';
+import { parseCsv } from '../../../gateway/parse-csv.ts';
 import { outcome } from '../../support/outcomes.ts';
 import { runCommand } from '../../support/run-command.ts';
 

@@ -153,4 +153,17 @@ describe('structuralHash', () => {
       expect(structuralHash(other)).not.toBe(hash);
     }
   });
+
+  test('refuses a key that is there twice, at any depth and however it is written', () => {
+    for (const text of [
+      '{"a":1,"a":1}',
+      '{"x":[{"a":1,"b":{},"a":2}]}',
+      String.raw`{"a":1,"\u0061":2}`,
+      '{"":1,"":2}',
+    ]) {
+      expect(() => structuralHash(text)).toThrow(/a key twice/);
+    }
+    const fine = String.raw`{"a":{"a":["a\":","b",{"a":1}]},"b\\":":","__proto__":{"c":"\"a\":1"}}`;
+    expect(structuralHash(fine)).toMatch(/^[0-9a-f]{64}$/);
+  });
 });

@@ -74,6 +74,66 @@ describe('the ledger’s follower', () => {
     await ledger.close();
   });
 
+  describe('with decisions', () => {
+    const followFor = (decisionsDays: number) =>
+      openLedgerFollower({ home, segments: auditLayout(home).chain, worker: WORKER, decisionsDays });
+    const kept = async (): Promise<string[]> => {
+      const rows = await store.db.selectFrom('decisions').select('id').orderBy('id').execute();
+      return rows.map(({ id }) => id);
+    };
+    const addOld = async (id: string, daysAgo: number): Promise<void> => {
+      const texts = { org: 'acme', revision: '', digest: '', intent: null, outcome: '{}' };
+      const row = { id, time_ms: Date.now() - daysAgo * 86_400_000, ...texts };
+      await store.db.insertInto('decisions').values(row).execute();
+    };
+    const now = (name: string) => outcome(name, { time: new Date().toISOString() });
+
+    test('they are in the store with the rows of the ledger, and go when their days are over', async () => {
+      await addOld('dec_old', 8);
+      await addOld('dec_young', 6);
+      const audit = await openAuditLog({ home });
+      const ledger = await followFor(7);
+      await audit.append(now('a'));
+      await ledger.catchUp();
+      expect(await kept()).toContain('dec_a');
+      while ((await kept()).includes('dec_old')) await new Promise((resolve) => setTimeout(resolve, 10));
+      expect(await kept()).toEqual(['dec_a', 'dec_young']);
+      expect(ledger.healthy).toBe(true);
+      await ledger.close();
+      await audit.close();
+    });
+
+    test('a gateway that keeps none any more adds none, and those that are there go in their time', async () => {
+      const audit = await openAuditLog({ home });
+      const before = await followFor(7);
+      await audit.append(now('a'));
+      await before.catchUp();
+      while ((await store.db.selectFrom('facts').where('name', '=', 'decisions_days').selectAll().execute()).length < 1)
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      await before.close();
+      await addOld('dec_old', 8);
+      const after = await followFor(0);
+      await audit.append(now('b'));
+      await after.catchUp();
+      while ((await kept()).includes('dec_old')) await new Promise((resolve) => setTimeout(resolve, 10));
+      expect(await kept()).toEqual(['dec_a']);
+      await after.close();
+      await audit.close();
+    });
+
+    test('a store that never kept any is left alone', async () => {
+      const audit = await openAuditLog({ home });
+      await addOld('dec_of_nobody', 4_000);
+      const ledger = await followFor(0);
+      await audit.append(now('a'));
+      await ledger.catchUp();
+      await ledger.close();
+      await audit.close();
+      expect(await kept()).toEqual(['dec_of_nobody']);
+      expect(await store.db.selectFrom('facts').where('name', '=', 'decisions_days').selectAll().execute()).toEqual([]);
+    });
+  });
+
   test('a closed follower refuses to catch up, and closing twice is harmless', async () => {
     const ledger = await follow();
     await ledger.close();

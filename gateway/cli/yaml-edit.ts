@@ -1,0 +1,237 @@
+import {
+  Document,
+  isAlias,
+  isCollection,
+  isMap,
+  isNode,
+  isScalar,
+  isSeq,
+  type Node,
+  type Pair,
+  stringify,
+  visit,
+} from 'yaml';
+import { diffItems } from '../text-diff.ts';
+
+/** A piece of a text that gets another one. */
+export interface TextEdit {
+  readonly start: number;
+  readonly end: number;
+  readonly text: string;
+}
+
+/** The text with its edits, which do not overlap. */
+export const applyEdits = (text: string, edits: readonly TextEdit[]): string =>
+  [...edits]
+    .sort((a, b) => b.start - a.start || b.end - a.end)
+    .reduce((result, edit) => result.slice(0, edit.start) + edit.text + result.slice(edit.end), text);
+
+/**
+ * The edits after which a YAML document has `value` at `path`, where it has a value now. Everything else stays as it is
+ * written, and of lists and maps also the entries that stay. Undefined when that cannot be said: at an anchor or alias, and
+ * where comments stand inside of a flow collection that gets longer or shorter.
+ */
+export const setValue = (
+  text: string,
+  document: Document,
+  path: readonly string[],
+  value: unknown,
+): TextEdit[] | undefined => {
+  const parent = path.length === 1 ? document.contents : document.getIn(path.slice(0, -1), true);
+  if (!isMap(parent)) return undefined;
+  const pair = parent.items.find((item) => isScalar(item.key) && item.key.value === path.at(-1));
+  return pair === undefined ? undefined : editPair(text, pair, value);
+};
+
+/** Puts a field at the end of a document's map, or in the place of the one that says nothing. As `setValue`. */
+export const addValue = (text: string, document: Document, name: string, value: unknown): TextEdit[] | undefined => {
+  const root = document.contents;
+  if (!isMap(root) || root.flow || root.items.length === 0) return undefined;
+  const written = fieldText(name, value);
+  const present = root.items.find((item) => isScalar(item.key) && item.key.value === name);
+  if (present !== undefined) {
+    const key = present.key as Node;
+    const colon = text.indexOf(':', rangeOf(key)[1]) + 1;
+    const end = isNode(present.value) ? Math.max(colon, rangeOf(present.value)[1]) : colon;
+    return [{ start: rangeOf(key)[0], end, text: written }];
+  }
+  const last = root.items.at(-1) as Pair;
+  const end = lineEnd(text, endOf(last));
+  return [{ start: end, end, text: `\n${written}` }];
+};
+
+const BLOCK = { lineWidth: 0 } as const;
+/** Lists up to this many characters stand in one line. */
+const FLOW_LENGTH = 100;
+
+/** A field as people write it: lists of words in one line, texts a line each. */
+const fieldText = (name: string, value: unknown): string => {
+  const document = new Document({ [name]: value });
+  visit(document, {
+    Seq: (_, node) => {
+      const isShort = JSON.stringify(node).length <= FLOW_LENGTH;
+      node.flow = isShort && node.items.every((item) => isScalar(item) && !/\s/.test(String(item.value)));
+    },
+  });
+  return document.toString({ ...BLOCK, flowCollectionPadding: false }).trimEnd();
+};
+
+const editPair = (text: string, pair: Pair, value: unknown): TextEdit[] | undefined => {
+  const { key, value: node } = pair;
+  if (!isNode(key) || !isNode(node) || hasName(node)) return undefined;
+  const inside = editInside(text, node, value);
+  if (inside !== 'whole') return inside;
+  if (isCollection(node) && hasComments(text, node)) return undefined;
+  const start = rangeOf(key)[0];
+  if (isScalar(node) && !/\n/.test(text.slice(...span(node))) && !isMultiline(value)) {
+    return [{ start: rangeOf(node)[0], end: rangeOf(node)[1], text: flow(value, text, node) }];
+  }
+  if (isCollection(node) && node.flow) {
+    return [{ start: rangeOf(node)[0], end: rangeOf(node)[1], text: flow(value, text, node) }];
+  }
+  const column = start - lineStart(text, start);
+  const name = text.slice(...span(key));
+  const lines = stringify({ x: value }, BLOCK).trimEnd().split('\n');
+  const written = [`${name}${(lines[0] as string).slice(1)}`, ...lines.slice(1).map((line) => pad(line, column))].join(
+    '\n',
+  );
+  return [{ start, end: trimmedEnd(text, node), text: written }];
+};
+
+/** Edits of the entries of a collection; `whole` when the value is to be written anew. */
+const editInside = (text: string, node: Node, value: unknown): TextEdit[] | undefined | 'whole' => {
+  if (isSeq(node) && Array.isArray(value) && value.length > 0 && node.items.length > 0) {
+    if (node.items.length === value.length) return editEach(text, node.items, value);
+    return node.flow ? 'whole' : editList(text, node.items as Node[], value);
+  }
+  if (isMap(node) && isTable(value) && node.items.length > 0 && Object.keys(value).length > 0) {
+    const names = node.items.map(({ key }) => String(isScalar(key) ? key.value : key));
+    const isSame = names.length === Object.keys(value).length && names.every((name) => Object.hasOwn(value, name));
+    if (isSame)
+      return together(
+        node.items.map((pair, index) =>
+          unlessEqual(pair.value, value[names[index] as string], () =>
+            editPair(text, pair, value[names[index] as string]),
+          ),
+        ),
+      );
+    return node.flow ? 'whole' : editMap(text, node.items, names, value);
+  }
+  return 'whole';
+};
+
+const editEach = (text: string, items: readonly unknown[], values: readonly unknown[]): TextEdit[] | undefined =>
+  together(items.map((item, index) => unlessEqual(item, values[index], () => editItem(text, item, values[index]))));
+
+const editItem = (text: string, item: unknown, value: unknown): TextEdit[] | undefined => {
+  if (!isNode(item) || hasName(item)) return undefined;
+  const inside = editInside(text, item, value);
+  if (inside !== 'whole') return inside;
+  if (isCollection(item) && hasComments(text, item)) return undefined;
+  return [{ start: rangeOf(item)[0], end: trimmedEnd(text, item), text: flow(value, text, item) }];
+};
+
+/** A block list, an entry a line or more: entries that stay keep their lines, and the comments between them. */
+const editList = (text: string, items: readonly Node[], values: readonly unknown[]): TextEdit[] => {
+  const first = items[0] as Node;
+  const dash = text.lastIndexOf('-', rangeOf(first)[0]);
+  const column = dash - lineStart(text, dash);
+  const written = (item: unknown): string => `${' '.repeat(column)}- ${flow(item, text, first)}\n`;
+  const edits: TextEdit[] = [];
+  let at = 0;
+  let place = lineStart(text, dash);
+  for (const { kind, items: part } of diffItems<unknown>(items.map(plainOf), values, (item) => JSON.stringify(item))) {
+    if (kind === 'added') {
+      const isOpen = place > 0 && text[place - 1] !== '\n';
+      edits.push({ start: place, end: place, text: `${isOpen ? '\n' : ''}${part.map(written).join('')}` });
+      continue;
+    }
+    for (const item of items.slice(at, at + part.length)) {
+      const start = lineStart(text, text.lastIndexOf('-', rangeOf(item)[0]));
+      place = Math.min(text.length, lineEnd(text, trimmedEnd(text, item)) + 1);
+      if (kind === 'removed') edits.push({ start, end: place, text: '' });
+    }
+    at += part.length;
+  }
+  return edits;
+};
+
+/** A block map: entries that stay keep their lines; new ones come last. */
+const editMap = (
+  text: string,
+  pairs: readonly Pair[],
+  names: readonly string[],
+  value: Readonly<Record<string, unknown>>,
+): TextEdit[] | undefined => {
+  const start = rangeOf((pairs[0] as Pair).key as Node)[0];
+  const column = start - lineStart(text, start);
+  const kept = pairs.map((pair, index): TextEdit[] | undefined => {
+    const name = names[index] as string;
+    if (Object.hasOwn(value, name))
+      return unlessEqual(pair.value, value[name], () => editPair(text, pair, value[name]));
+    const from = lineStart(text, rangeOf(pair.key as Node)[0]);
+    return [{ start: from, end: Math.min(text.length, lineEnd(text, endOf(pair)) + 1), text: '' }];
+  });
+  const added = Object.entries(value).filter(([name]) => !names.includes(name));
+  const lines = added.flatMap(([name, item]) =>
+    stringify({ [name]: item }, BLOCK)
+      .trimEnd()
+      .split('\n'),
+  );
+  const end = lineEnd(text, endOf(pairs.at(-1) as Pair));
+  const addition = { start: end, end, text: lines.map((line) => `\n${pad(line, column)}`).join('') };
+  return together([...kept, added.length === 0 ? [] : [addition]]);
+};
+
+const together = (edits: readonly (TextEdit[] | undefined)[]): TextEdit[] | undefined =>
+  edits.some((edit) => edit === undefined) ? undefined : edits.flatMap((edit) => edit ?? []);
+
+const unlessEqual = (node: unknown, value: unknown, edit: () => TextEdit[] | undefined): TextEdit[] | undefined =>
+  JSON.stringify(plainOf(node)) === JSON.stringify(value) ? [] : edit();
+
+/** In one line, with as much space in brackets as the node has. */
+const flow = (value: unknown, text: string, node: Node): string => {
+  const isPadded = !isCollection(node) || /^[[{]\s/.test(text.slice(rangeOf(node)[0]));
+  const options = { collectionStyle: 'flow', flowCollectionPadding: isPadded, lineWidth: 0 } as const;
+  // Inside of a list, so that what is no plain text there is quoted.
+  return stringify([value], options)
+    .trim()
+    .replace(/^\[\s?/, '')
+    .replace(/\s?\]$/, '');
+};
+
+const isMultiline = (value: unknown): boolean => typeof value === 'string' && value.includes('\n');
+const isTable = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+const plainOf = (node: unknown): unknown => (isNode(node) ? (node.toJSON() as unknown) : node);
+const hasName = (node: Node): boolean => isAlias(node) || (node as { anchor?: string }).anchor !== undefined;
+
+/** Comments between the brackets, or the lines, of a collection: one behind it is kept anyway. */
+const hasComments = (text: string, collection: Node): boolean => {
+  let found = (collection.comment ?? '') !== '' && text.slice(...span(collection)).includes(`#${collection.comment}`);
+  visit(collection, {
+    Node: (_, node) => {
+      if (node !== collection && (node.comment || node.commentBefore)) found = true;
+    },
+  });
+  return found;
+};
+
+const rangeOf = (node: Node): [number, number, number] => node.range as [number, number, number];
+const span = (node: Node): [number, number] => [rangeOf(node)[0], rangeOf(node)[1]];
+const endOf = ({ key, value }: Pair): number => (isNode(value) ? rangeOf(value)[1] : rangeOf(key as Node)[1]);
+const lineStart = (text: string, at: number): number => text.lastIndexOf('\n', at - 1) + 1;
+const pad = (line: string, columns: number): string => (line === '' ? '' : `${' '.repeat(columns)}${line}`);
+
+const lineEnd = (text: string, at: number): number => {
+  // The end of a block value is the start of the next line.
+  const from = at > 0 && text[at - 1] === '\n' ? at - 1 : at;
+  const end = text.indexOf('\n', from);
+  return end === -1 ? text.length : end;
+};
+
+/** Where a node's text ends: block values count the line breaks after them as their own. */
+const trimmedEnd = (text: string, node: Node): number => {
+  const [start, end] = rangeOf(node);
+  return start + text.slice(start, end).trimEnd().length;
+};
