@@ -95,10 +95,9 @@ describe('deciding a log again', () => {
         id: null,
         input: asInput(input),
       });
-      // More limits than a decision may have: what the policy says is none.
+      // Half of a character: the policy cannot read it. Describe lets none through, so the input is made here.
       const researcher = inputAt(3);
-      const groups = Array.from({ length: 20 }, (_, n) => `group-${n}`);
-      const failing = { ...researcher, caller: { ...researcher.caller, groups } };
+      const failing = { ...researcher, purpose: { ...researcher.purpose, tags: { course: '\ud800' } } };
       expect(() => policy.decide(failing)).toThrow();
       await log.append(failure('c', failing));
       await log.append(failure('a', inputAt(0)));
