@@ -13,6 +13,7 @@ import type { BundleOrigin } from '../policy/origin.ts';
 import { checkRollout } from '../policy/shapes.ts';
 import { type PublicKeys, readPublicKeys, verifySignature } from '../policy/signature.ts';
 import { ROLLOUT_FILE } from '../policy/source.ts';
+import { checkCandidate } from './doctor-candidate.ts';
 import { type Check, ok, problem, sentenceOf, warning } from './doctor-check.ts';
 import { EXPIRES_SOON_MS } from './expiry.ts';
 
@@ -29,6 +30,7 @@ export const checkBundle = async (settings: Settings, now: number): Promise<Chec
   }
   const checks = [checkTrust(keys, settings), ...checkWay(origin)];
   let file = origin.place;
+  let candidate: string | undefined;
   try {
     let name = '';
     if (origin.hasRollout) {
@@ -36,6 +38,7 @@ export const checkBundle = async (settings: Settings, now: number): Promise<Chec
       const desired: unknown = parse((await origin.read(ROLLOUT_FILE, MAX_BUNDLE_BYTES)).toString('utf8'));
       checkRollout(desired);
       name = desired.stable;
+      candidate = desired.candidate;
       file = placeOf(origin, name);
     }
     const packed = await origin.read(name, MAX_BUNDLE_BYTES);
@@ -51,6 +54,13 @@ export const checkBundle = async (settings: Settings, now: number): Promise<Chec
       : './aegis build (and ./aegis sign with a key that bundles.public_keys trusts)';
     const sentence = sentenceOf(error);
     checks.push(problem('bundle', sentence.startsWith(file) ? sentence : `${file}: ${sentence}`, fix));
+  }
+  if (candidate !== undefined) {
+    const mark = await createBundleStore(settings.home)
+      .readMark()
+      .catch(() => undefined); // Told of the stable bundle.
+    const at = { name: candidate, file: placeOf(origin, candidate) };
+    checks.push(await checkCandidate(origin, at, keys, mark, now));
   }
   return checks;
 };

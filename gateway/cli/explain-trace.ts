@@ -36,12 +36,13 @@ export const traceDecision = async (
   { input, decision, bundle: ref }: Explanation,
   homes: readonly string[],
   level: TraceLevel,
+  find: () => Promise<Compiler | undefined> = findCompiler,
 ): Promise<Trace> => {
   const none = (note: string): Trace => ({ lines: [], notes: [note], isSame: null });
   if (!input || !ref) return none('there is no trace: the record has no input, or names no bundle');
   const { bundle } = await storedBundle(homes, ref.digest);
   if (!bundle) return none('there is no trace: this home does not have the bundle that decided');
-  const compiler = await findCompiler();
+  const compiler = await find();
   if (!compiler) return none(NO_COMPILER);
   const folder = await mkdtemp(join(tmpdir(), 'aegis-trace-'));
   try {
@@ -142,7 +143,7 @@ const failures = async (text: string, folder: string): Promise<string[]> => {
     const isRule = operation === 'Enter' && what.startsWith('data.');
     if (!isRule && operation !== 'Fail') continue;
     const code = isRule ? what.slice('data.'.length) : `✗ ${(await sourceLine(file, Number(line))) ?? what}`;
-    const indented = `${'  '.repeat(Math.min(bars.length / 2 - 1, 12))}${code}`;
+    const indented = `${'  '.repeat(Math.min(Math.max(bars.length / 2 - 1, 0), 12))}${code}`;
     const cut = indented.length > TEXT_COLUMNS ? `${indented.slice(0, TEXT_COLUMNS - 1)}…` : indented;
     const row = `${cut.padEnd(TEXT_COLUMNS)} ${file.replace(/^policies\//, '')}:${line}`;
     if (shown.at(-1) !== row) shown.push(row);

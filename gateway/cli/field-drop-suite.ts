@@ -27,7 +27,7 @@ const resultOf = ({ field, decided, open, ms }: DroppedField, policy: Policy, fo
   const rest = open.length - Math.min(open.length, EXAMPLES);
   const { file, line } = examples[0]?.base ?? {};
   const detail = [
-    `${open.length} of ${decided} inputs are granted more when ${field} is missing:`,
+    `more is granted when ${field} is missing, to ${open.length} of ${decided} inputs:`,
     ...shown,
     ...(rest === 0 ? [] : ['', `and ${rest} more`]),
     '',

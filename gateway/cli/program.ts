@@ -8,6 +8,7 @@ import { doctorCommand } from './doctor.ts';
 import { explainCommand } from './explain.ts';
 import { initCommand } from './init.ts';
 import { keysCommand } from './keys.ts';
+import { newCommand } from './new.ts';
 import { replayCommand } from './replay.ts';
 import { reportCommand } from './report.ts';
 import { rolloutCommand } from './rollout.ts';
@@ -24,6 +25,7 @@ const COMMANDS = [
   serveCommand,
   initCommand,
   doctorCommand,
+  newCommand,
   checkCommand,
   testCommand,
   buildCommand,

@@ -73,7 +73,8 @@ const parseShareOrFile = (text: string): number | string => (/^[\d.]+%?$/.test(t
 const fullCommand = (): Command =>
   withStageFlags(new Command('full'))
     .description('the candidate decides all requests, with stable held ready')
-    .action(forPeople((flags: StageFlags) => stage('full', undefined, undefined, flags)));
+    .argument('[file]', 'its bundle (default: the present candidate)')
+    .action(forPeople((file: string | undefined, flags: StageFlags) => stage('full', undefined, file, flags)));
 
 const promoteCommand = (): Command =>
   withEditFlags(new Command('promote'))

@@ -58,7 +58,7 @@ const entryOf = (document: Document, file: string, lines: LineCounter): Scenario
 const isPlaceholder = (document: Document): boolean => {
   if (!isMap(document.contents) || !document.contents.has('expect')) return false;
   const expect = document.contents.get('expect');
-  return expect === null || (isMap(expect) && expect.items.length === 0);
+  return expect === undefined || expect === null || (isMap(expect) && expect.items.length === 0);
 };
 
 const withoutExpect = (document: Document): Document => {

@@ -96,7 +96,7 @@ const describe = (error: ErrorObject): string => {
             allowed.filter((item) => typeof item === 'string'),
           )
         : undefined;
-    return `${field}: ${JSON.stringify(data)} is none of ${allowed.join(', ')}${near === undefined ? '' : `; did you mean ${near}?`}`;
+    return `${field}: ${JSON.stringify(data)} is none of ${allowed.map(String).join(', ')}${near === undefined ? '' : `; did you mean ${near}?`}`;
   }
   return `${field}: ${message ?? keyword}`;
 };

@@ -78,7 +78,7 @@ const sign = async (file: string, flags: SignFlags): Promise<void> => {
     throw new Error(`--alg ${flags.alg}: the key ${flags.key} signs with ${algorithm}`);
   }
   const keyid = flags.keyid ?? keyId(flags.key);
-  const kept = flags.dropProvenance ? {} : await keptClaims(bundle, await earlierKeys(flags.from, keyid, key));
+  const kept = flags.dropProvenance ? {} : await keptClaims(bundle, () => earlierKeys(flags.from, keyid, key));
   const twice = Object.keys(flags.claims).find((name) => Object.hasOwn(kept, name));
   if (twice !== undefined) {
     throw new Error(`--claims ${twice}: the bundle says that already, and who built it knows best (--drop-provenance)`);
@@ -114,11 +114,12 @@ const earlierKeys = async (from: string[] | undefined, keyid: string, key: KeyOb
 
 /**
  * What the signature that a bundle has says of where it comes from and until when it is good. Throws an Error when it says
- * something, and who signed that is not among `keys`: another key would vouch for what nobody proved.
+ * something, and who signed that is not among the keys: another key would vouch for what nobody proved.
  */
-const keptClaims = async (bundle: Bundle, keys: PublicKeys): Promise<Record<string, unknown>> => {
+const keptClaims = async (bundle: Bundle, readKeys: () => Promise<PublicKeys>): Promise<Record<string, unknown>> => {
   const said = saidClaims(bundle);
   if (![...PROVENANCE_CLAIMS, 'exp'].some((name) => Object.hasOwn(said, name))) return {};
+  const keys = await readKeys();
   try {
     const claims = await verifySignature(bundle, keys, new Date(0)); // what expired can be signed anew
     return { ...provenanceOf(claims), ...(claims.exp !== undefined && { exp: claims.exp }) };

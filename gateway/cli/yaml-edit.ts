@@ -11,7 +11,7 @@ import {
   stringify,
   visit,
 } from 'yaml';
-import { diffItems } from '../text-diff.ts';
+import { type DiffPart, diffItems } from '../text-diff.ts';
 
 /** A piece of a text that gets another one. */
 export interface TextEdit {
@@ -40,7 +40,7 @@ export const setValue = (
   const parent = path.length === 1 ? document.contents : document.getIn(path.slice(0, -1), true);
   if (!isMap(parent)) return undefined;
   const pair = parent.items.find((item) => isScalar(item.key) && item.key.value === path.at(-1));
-  return pair === undefined ? undefined : editPair(text, pair, value);
+  return pair === undefined ? undefined : editPair(text, pair, value, parent.flow === true);
 };
 
 /** Puts a field at the end of a document's map, or in the place of the one that says nothing. As `setValue`. */
@@ -76,14 +76,14 @@ const fieldText = (name: string, value: unknown): string => {
   return document.toString({ ...BLOCK, flowCollectionPadding: false }).trimEnd();
 };
 
-const editPair = (text: string, pair: Pair, value: unknown): TextEdit[] | undefined => {
+const editPair = (text: string, pair: Pair, value: unknown, isInFlow: boolean): TextEdit[] | undefined => {
   const { key, value: node } = pair;
   if (!isNode(key) || !isNode(node) || hasName(node)) return undefined;
   const inside = editInside(text, node, value);
   if (inside !== 'whole') return inside;
   if (isCollection(node) && hasComments(text, node)) return undefined;
   const start = rangeOf(key)[0];
-  if (isScalar(node) && !/\n/.test(text.slice(...span(node))) && !isMultiline(value)) {
+  if (isScalar(node) && (isInFlow || !/\n/.test(text.slice(...span(node)))) && (isInFlow || !isMultiline(value))) {
     return [{ start: rangeOf(node)[0], end: rangeOf(node)[1], text: flow(value, text, node) }];
   }
   if (isCollection(node) && node.flow) {
@@ -101,8 +101,8 @@ const editPair = (text: string, pair: Pair, value: unknown): TextEdit[] | undefi
 /** Edits of the entries of a collection; `whole` when the value is to be written anew. */
 const editInside = (text: string, node: Node, value: unknown): TextEdit[] | undefined | 'whole' => {
   if (isSeq(node) && Array.isArray(value) && value.length > 0 && node.items.length > 0) {
-    if (node.items.length === value.length) return editEach(text, node.items, value);
-    return node.flow ? 'whole' : editList(text, node.items as Node[], value);
+    if (!node.flow) return editList(text, node.items as Node[], value);
+    return node.items.length === value.length ? editEach(text, node.items, value) : 'whole';
   }
   if (isMap(node) && isTable(value) && node.items.length > 0 && Object.keys(value).length > 0) {
     const names = node.items.map(({ key }) => String(isScalar(key) ? key.value : key));
@@ -111,7 +111,7 @@ const editInside = (text: string, node: Node, value: unknown): TextEdit[] | unde
       return together(
         node.items.map((pair, index) =>
           unlessEqual(pair.value, value[names[index] as string], () =>
-            editPair(text, pair, value[names[index] as string]),
+            editPair(text, pair, value[names[index] as string], node.flow === true),
           ),
         ),
       );
@@ -131,29 +131,37 @@ const editItem = (text: string, item: unknown, value: unknown): TextEdit[] | und
   return [{ start: rangeOf(item)[0], end: trimmedEnd(text, item), text: flow(value, text, item) }];
 };
 
-/** A block list, an entry a line or more: entries that stay keep their lines, and the comments between them. */
-const editList = (text: string, items: readonly Node[], values: readonly unknown[]): TextEdit[] => {
+/**
+ * A block list, an entry a line or more: entries that stay keep their lines, and the comments between them. As many new
+ * entries as old ones in one place are those, changed.
+ */
+const editList = (text: string, items: readonly Node[], values: readonly unknown[]): TextEdit[] | undefined => {
   const first = items[0] as Node;
   const dash = text.lastIndexOf('-', rangeOf(first)[0]);
-  const column = dash - lineStart(text, dash);
-  const written = (item: unknown): string => `${' '.repeat(column)}- ${flow(item, text, first)}\n`;
-  const edits: TextEdit[] = [];
+  const indent = ' '.repeat(dash - lineStart(text, dash));
+  const edits: (TextEdit[] | undefined)[] = [];
+  const parts = diffItems<unknown>(items.map(plainOf), values, (item) => JSON.stringify(item));
   let at = 0;
   let place = lineStart(text, dash);
-  for (const { kind, items: part } of diffItems<unknown>(items.map(plainOf), values, (item) => JSON.stringify(item))) {
+  for (const [index, { kind, items: part }] of parts.entries()) {
+    const isChange = (other: DiffPart<unknown> | undefined): boolean =>
+      other !== undefined && other.kind !== 'same' && kind !== 'same' && other.items.length === part.length;
     if (kind === 'added') {
-      const isOpen = place > 0 && text[place - 1] !== '\n';
-      edits.push({ start: place, end: place, text: `${isOpen ? '\n' : ''}${part.map(written).join('')}` });
+      if (isChange(parts[index - 1])) continue;
+      const lines = part.map((item) => `${indent}- ${flow(item, text, first)}\n`).join('');
+      edits.push([{ start: place, end: place, text: place > 0 && text[place - 1] !== '\n' ? `\n${lines}` : lines }]);
       continue;
     }
-    for (const item of items.slice(at, at + part.length)) {
+    const next = isChange(parts[index + 1]) ? parts[index + 1] : undefined;
+    for (const [n, item] of items.slice(at, at + part.length).entries()) {
       const start = lineStart(text, text.lastIndexOf('-', rangeOf(item)[0]));
       place = Math.min(text.length, lineEnd(text, trimmedEnd(text, item)) + 1);
-      if (kind === 'removed') edits.push({ start, end: place, text: '' });
+      if (next !== undefined) edits.push(editItem(text, item, next.items[n]));
+      else if (kind === 'removed') edits.push([{ start, end: place, text: '' }]);
     }
     at += part.length;
   }
-  return edits;
+  return together(edits);
 };
 
 /** A block map: entries that stay keep their lines; new ones come last. */
@@ -168,7 +176,7 @@ const editMap = (
   const kept = pairs.map((pair, index): TextEdit[] | undefined => {
     const name = names[index] as string;
     if (Object.hasOwn(value, name))
-      return unlessEqual(pair.value, value[name], () => editPair(text, pair, value[name]));
+      return unlessEqual(pair.value, value[name], () => editPair(text, pair, value[name], false));
     const from = lineStart(text, rangeOf(pair.key as Node)[0]);
     return [{ start: from, end: Math.min(text.length, lineEnd(text, endOf(pair)) + 1), text: '' }];
   });
@@ -189,12 +197,26 @@ const together = (edits: readonly (TextEdit[] | undefined)[]): TextEdit[] | unde
 const unlessEqual = (node: unknown, value: unknown, edit: () => TextEdit[] | undefined): TextEdit[] | undefined =>
   JSON.stringify(plainOf(node)) === JSON.stringify(value) ? [] : edit();
 
+const ONE_LINE = {
+  collectionStyle: 'flow',
+  lineWidth: 0,
+  blockQuote: false,
+  doubleQuotedMinMultiLineLength: 1e9,
+} as const;
+
 /** In one line, with as much space in brackets as the node has. */
 const flow = (value: unknown, text: string, node: Node): string => {
   const isPadded = !isCollection(node) || /^[[{]\s/.test(text.slice(rangeOf(node)[0]));
-  const options = { collectionStyle: 'flow', flowCollectionPadding: isPadded, lineWidth: 0 } as const;
+  const options = { ...ONE_LINE, flowCollectionPadding: isPadded };
   // Inside of a list, so that what is no plain text there is quoted.
-  return stringify([value], options)
+  const document = new Document([value]);
+  visit(document, {
+    Scalar: (_, scalar) => {
+      if (isMultiline(scalar.value)) scalar.type = 'QUOTE_DOUBLE';
+    },
+  });
+  return document
+    .toString(options)
     .trim()
     .replace(/^\[\s?/, '')
     .replace(/\s?\]$/, '');

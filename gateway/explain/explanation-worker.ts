@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
 import { findDecisionByTime } from '../audit/find-by-time.ts';
 import { logHomesIn } from '../log-homes.ts';
@@ -36,7 +37,18 @@ const find = async (id: string): Promise<Found | undefined> => {
   return stored;
 };
 
-const fromStore = async (id: string): Promise<Found | undefined> => {
+/** A store that hangs leaves time for the log. */
+const STORE_TIMEOUT_MS = 5_000;
+
+const fromStore = (id: string): Promise<Found | undefined> =>
+  Promise.race([
+    lookedUp(id),
+    pause(STORE_TIMEOUT_MS).then(() => {
+      throw new Error('the store is slow');
+    }),
+  ]);
+
+const lookedUp = async (id: string): Promise<Found | undefined> => {
   database ??= await openDatabase(home, url);
   const record = await findDecisionRecord(database.db, id);
   if (!record) return undefined;

@@ -44,10 +44,14 @@ const shapeErrors = (tables: object): ErrorObject[] => {
   const validate = ajv.compile(JSON.parse(readFileSync(SCHEMA, 'utf8')) as object);
   if (validate(tables)) return [];
   const errors = validate.errors ?? [];
-  // propertyNames and anyOf only gather what is reported beside them; of a choice, what speaks of null says nothing more.
+  // propertyNames and anyOf only gather what is reported beside them; of a choice, what speaks of null
+  // says nothing more, nor does a constant of a value of another type.
   return errors.filter(
     ({ keyword, params, instancePath }) =>
       keyword !== 'propertyNames' &&
+      !(
+        keyword === 'const' && errors.some((other) => other.keyword === 'type' && other.instancePath === instancePath)
+      ) &&
       !(
         keyword === 'anyOf' &&
         errors.some((other) => other.keyword !== 'anyOf' && other.instancePath.startsWith(instancePath))
@@ -102,6 +106,11 @@ const describeError = (error: ErrorObject): Pick<Remark, 'why' | 'fix'> => {
       const letters = `begin with a letter or digit; then letters, digits and ${[...marks].join(' ')}`;
       return { why: `${at}: ${given} ${message}`, fix: marks === '' ? `match ${params.pattern}` : letters };
     }
+    case 'format':
+      return {
+        why: `${at}: ${message}`,
+        fix: `write a ${params.format}${params.format === 'date' ? ', YYYY-MM-DD' : ''}`,
+      };
     case 'type':
       return { why: `${at}: ${message}, not ${given}`, fix: `write ${aOrAn(String(params.type))}` };
     default:

@@ -65,7 +65,11 @@ const lintReference = (term: Term, { scope }: Body, context: Context, report: Re
     if (before.path[0] !== 'data' || part.type !== 'string') continue;
     const path = [...before.path.slice(1), String(part.value)];
     if (isVirtual(path, scope.program.rules)) {
-      const missing = context.complete && index === parts.length - 1 && matchingRules(path, scope.program).length === 0;
+      const missing =
+        context.complete &&
+        !path.includes('*') &&
+        index === parts.length - 1 &&
+        matchingRules(path, scope.program).length === 0;
       if (missing)
         report(
           part.location ?? { row: 1, col: 1 },

@@ -1,5 +1,5 @@
 import type { Decision } from '../types.gen.ts';
-import { isSameJson } from './canonical-json.ts';
+import { isSameJson } from './same-json.ts';
 import type { Verdict } from './re-decide.ts';
 
 /** In what two decisions differ, most telling first. `wording` (messages, hints, reasons) touches nobody's request. */

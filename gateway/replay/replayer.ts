@@ -3,7 +3,7 @@ import { firstError, isInput } from '../policy/shapes.ts';
 import type { PriceTable } from '../prices.ts';
 import { totalTokens } from '../stages/account.ts';
 import type { AuditIntent, AuditOutcome, Decision, Input, PolicyData } from '../types.gen.ts';
-import { isSameJson } from './canonical-json.ts';
+import { isSameJson } from './same-json.ts';
 import { differencesOf } from './compare.ts';
 import { completeInput } from './complete-input.ts';
 import type { DecisionRange } from './decision-source.ts';

@@ -3,7 +3,7 @@ import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
-import { beforeAll, describe, expect, test } from '@jest/globals';
+import { beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { createHttpOrigin, type HttpTimeouts } from '../../gateway/policy/http-origin.ts';
 import type { BundleOrigin } from '../../gateway/policy/origin.ts';
 import { type FollowedSource, openPolicySource, type PolicyEvent } from '../../gateway/policy/source.ts';
@@ -55,6 +55,25 @@ describe('a file of a server', () => {
       await writeFile(join(folder, 'a'), 'two');
       expect(String(await read('a', LIMIT))).toBe('two');
       expect(String(await read('a', LIMIT))).toBe('two');
+      expect(server.log).toEqual(['GET /a 200', 'GET /a 304', 'GET /a 200', 'GET /a 304']);
+    });
+  });
+
+  test('is read anew after five minutes, whatever its ETag', async () => {
+    await withServer(async ({ folder, server, origin }) => {
+      const { read } = origin();
+      await writeFile(join(folder, 'a'), 'one');
+      await read('a', LIMIT);
+      const now = Date.now();
+      const clock = jest.spyOn(Date, 'now').mockImplementation(() => now + 299_000);
+      try {
+        await read('a', LIMIT);
+        clock.mockImplementation(() => now + 301_000);
+        await read('a', LIMIT);
+        await read('a', LIMIT);
+      } finally {
+        clock.mockRestore();
+      }
       expect(server.log).toEqual(['GET /a 200', 'GET /a 304', 'GET /a 200', 'GET /a 304']);
     });
   });

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/g
 import { explain } from '../../gateway/cli/explain.ts';
 import { explainText } from '../../gateway/cli/explain-text.ts';
 import { type ExplanationError, openExplanations } from '../../gateway/explain/explanations.ts';
+import { newIds } from '../../gateway/stages/ids.ts';
 import type { KeyGrant } from '../../gateway/store/keys.ts';
 import type { AuditEvent, AuditOutcome, Decision, Input, PolicyExplanation } from '../../gateway/types.gen.ts';
 import { chatCompletion } from '../support/answers.ts';
@@ -187,6 +188,36 @@ const gatewayDecision = async (other: TestGateway): Promise<string> => {
   await other.outcomeOf(answer);
   return answer.headers.get('x-aegis-decision-id') ?? '';
 };
+
+describe('decisions that the store keeps', () => {
+  test('are told from it, without the log', async () => {
+    const keeping = await openTestGateway({ config: { store: { decisions_days: 30 } } });
+    const explanations = openExplanations({ home: keeping.home, url: '' });
+    try {
+      const id = await gatewayDecision(keeping);
+      const told = await until(async () => {
+        const found = await explanations.explain(id, 'demo-university');
+        return found?.source === 'store' ? found : undefined;
+      });
+      expect(told).toMatchObject({ id, outcome: 'denied', position: null, notes: [], considered: expect.any(Array) });
+      expect(await explanations.explain(id, 'demo-college')).toBeUndefined();
+    } finally {
+      await explanations.close();
+      await keeping.close();
+    }
+  }, 60_000);
+
+  test('may be what is asked for while the store is away: only what the log has is told', async () => {
+    const away = openExplanations({ home: gateway.home, url: 'postgres://nobody:x@127.0.0.1:1/none' });
+    try {
+      expect(await away.explain(denied, null)).toMatchObject({ id: denied, source: 'audit log' });
+      const error = (await rejectionOf(away.explain(newIds().decisionId, null))) as ExplanationError;
+      expect([error.name, error.trouble]).toEqual(['ExplanationError', 'unreadable']);
+    } finally {
+      await away.close();
+    }
+  }, 60_000);
+});
 
 describe('explanations', () => {
   test('that take too long end, and the next one is given', async () => {

@@ -40,11 +40,11 @@ import data.rules
 
 # METADATA
 # entrypoint: true
-decision := {"granted": granted, "deny": deny}
+decision := {"granted": granted, "deny": refusals}
 
 granted if rules[_].granted
 
-deny contains refusal if some refusal in rules[_].deny
+refusals contains refusal if some refusal in rules[_].deny
 `;
 
 let compiler: Compiler | undefined;

@@ -2,10 +2,13 @@ import { readFile } from 'node:fs/promises';
 import { describe, expect, test } from '@jest/globals';
 import { explain } from '../../../gateway/cli/explain.ts';
 import { explainText } from '../../../gateway/cli/explain-text.ts';
+import { traceDecision } from '../../../gateway/cli/explain-trace.ts';
 import { readBundle } from '../../../gateway/policy/bundle.ts';
 import { createBundleStore } from '../../../gateway/policy/bundle-store.ts';
-import type { AuditIntent, Decision, Input } from '../../../gateway/types.gen.ts';
+import { ruleLinkOf } from '../../../gateway/policy/rule-link.ts';
+import type { AuditIntent, Decision, Input, Manifest } from '../../../gateway/types.gen.ts';
 import { contentOf, intentOf, outcomeOf, withHome } from '../../support/audit.ts';
+import { allowAll, compile, signFiles, testKey } from '../../support/policy-fixture.ts';
 
 const INPUT: Input = {
   request: {
@@ -210,6 +213,85 @@ describe('aegis explain', () => {
       );
       expect(explanation.notes[0]).toMatch(/does not have the bundle/);
     }));
+
+  test(
+    'a bundle that is older than aegis/explain says so, and the rest is told',
+    () =>
+      withHome(async (home, open) => {
+        const key = testKey();
+        const old = await compile(allowAll());
+        const packed = await signFiles(old.files, key.privateKey);
+        await createBundleStore(home).keep(packed, { sequence: 1, digest: old.digest });
+        const ref = { digest: old.digest, revision: old.manifest.revision };
+        const log = await open();
+        await log.append({
+          ...intentOf('dec_5'),
+          input: asRecord(INPUT),
+          decision: asRecord(decisionOf({ rules: ['aegis.everything'] })),
+          bundle: ref,
+        });
+        const explanation = await explain([home], 'dec_5');
+        expect(explanation.notes).toEqual([expect.stringContaining('older than aegis/explain')]);
+        expect(explanation.policy).toBeUndefined();
+        expect(explanation.rules).toMatchObject([{ id: 'aegis.everything', title: 'Everything' }]);
+        expect(explainText(explanation)).not.toContain('models considered');
+      }),
+    120_000,
+  );
+
+  test(
+    'a rule has the address that the bundle names, with the commit that was signed',
+    () =>
+      withHome(async (home, open) => {
+        const key = testKey();
+        const built = await compile(allowAll());
+        const manifest = JSON.parse(built.files.get('.manifest')?.toString('utf8') ?? '') as Manifest;
+        manifest.metadata.aegis.rule_link = 'https://git.example.org/policies/blob/{commit}/{file}#L{line}';
+        const files = new Map([...built.files, ['.manifest', Buffer.from(JSON.stringify(manifest))]]);
+        for (const [claims, link] of [
+          [{ commit: '0123abcd' }, 'https://git.example.org/policies/blob/0123abcd/policies/aegis/decision.rego#L7'],
+          [{}, undefined],
+          [{ commit: '../../evil?' }, undefined],
+        ] as const) {
+          const bundle = await readBundle(await signFiles(files, key.privateKey, claims));
+          const [rule] = Object.values(bundle.manifest.metadata.aegis.rules);
+          expect(ruleLinkOf(bundle)(rule?.file ?? '', rule?.line ?? 0)).toBe(link);
+        }
+        const packed = await signFiles(files, key.privateKey, { commit: '0123abcd' });
+        const { digest, manifest: kept } = await readBundle(packed);
+        await createBundleStore(home).keep(packed, { sequence: 1, digest });
+        const log = await open();
+        const decision = asRecord(decisionOf({ rules: ['aegis.everything'] }));
+        const bundle = { digest, revision: kept.revision };
+        await log.append({ ...intentOf('dec_6'), input: asRecord(INPUT), decision, bundle });
+        expect(explainText(await explain([home], 'dec_6'))).toContain(
+          '\n    https://git.example.org/policies/blob/0123abcd/',
+        );
+      }),
+    120_000,
+  );
+
+  test('a trace says how to get the compiler, and when the interpreter decides otherwise than was recorded', async () => {
+    await withHome(async (home, open) => {
+      const { ref: bundle } = await withBundle(home);
+      const log = await open();
+      // A decision that no policy made of this input.
+      const decision = asRecord(decisionOf({}));
+      await log.append({ ...intentOf('dec_7'), input: asRecord(INPUT), decision, bundle });
+      const explained = await explain([home], 'dec_7');
+      const none = await traceDecision(explained, [home], 'fails', async () => undefined);
+      expect(none).toEqual({
+        lines: [],
+        notes: [expect.stringMatching(/needs the policy compiler, opa \d/)],
+        isSame: null,
+      });
+      const wrong = await traceDecision(explained, [home], 'fails');
+      expect(wrong.isSame).toBe(false);
+      expect(wrong.notes).toContainEqual(
+        expect.stringContaining('the interpreter decides otherwise than was recorded'),
+      );
+    });
+  }, 120_000);
 
   test('a decision without an outcome says so, and an unknown one is an error', () =>
     withHome(async (home, open) => {

@@ -22,6 +22,7 @@ import { answerJson, type FakeUpstream, openFakeUpstream } from '../../support/f
 import { openFileServer } from '../../support/file-server.ts';
 import { testKey, withFolder, writeFiles } from '../../support/policy-fixture.ts';
 import { openPostgres, type TestPostgres, whyNoPostgres } from '../../support/postgres.ts';
+import { makeRolloutFolder } from '../../support/rollout-folder.ts';
 
 const TIMEOUT_MS = 10_000;
 const KEY = 'sk-provider-secret';
@@ -221,6 +222,33 @@ describe('the home', () => {
 });
 
 const DEMO = join(CHECKOUT, 'bundles/keys/demo.pub.pem');
+
+describe('a candidate', () => {
+  test('is told of: good, or why gateways go on without it', async () => {
+    const folder = await makeRolloutFolder();
+    try {
+      const bundles = { source: folder.bundles, public_keys: [folder.publicKey] };
+      const found = async (): Promise<Check | undefined> =>
+        (await checkBundle(settingsOf(folder.home, { bundles }), Date.now())).find(
+          ({ check }) => check === 'candidate',
+        );
+      expect(await found()).toBeUndefined();
+      await folder.write('stable: stable.tar.gz\ncandidate: next.tar.gz\nstage: shadow\n');
+      expect(await found()).toMatchObject({
+        status: 'ok',
+        found: expect.stringMatching(/next\.tar\.gz is good: .*sequence 5/),
+      });
+      await folder.write('stable: gone.tar.gz\ncandidate: none.tar.gz\nstage: shadow\n');
+      expect(await found()).toMatchObject({
+        status: 'problem',
+        found: expect.stringMatching(/none\.tar\.gz.*; gateways go on without it/),
+        fix: expect.stringContaining('./aegis rollout rollback'),
+      });
+    } finally {
+      await folder.remove();
+    }
+  });
+});
 
 describe('the bundle', () => {
   test('of the checkout is good, and its key is public', async () => {

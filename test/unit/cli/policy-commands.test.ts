@@ -123,71 +123,12 @@ describe('aegis build, verify and sign', () => {
   }, 120_000);
 });
 
-describe('aegis test', () => {
-  test('runs unit tests on both engines and scenarios through the stages, and writes JUnit', async () => {
-    await withFolder(async (folder) => {
-      await writeFiles(folder, policies());
-      const run = await aegis(['test', 'policies', '--junit', 'junit.xml'], folder);
-      expect(run).toMatchObject({ code: 0, err: '' });
-      expect(run.out).toMatch(/unit tests +2 passed, \d+ % of the lines\n/);
-      expect(run.out).toMatch(/on WASM +(2 passed|skipped)/);
-      expect(run.out).toMatch(/scenarios +2 passed\n/);
-      const xml = await readFile(join(folder, 'junit.xml'), 'utf8');
-      expect(xml).toMatch(/<testsuites name="aegis test" tests="\d+" failures="0"/);
-      expect(xml).toContain('name="a question is answered by the small model"');
-    });
-  }, 60_000);
-
-  test('shows a failing scenario side by side, with the place, and fails', async () => {
-    await withFolder(async (folder) => {
-      await writeFiles(folder, policies('large'));
-      const run = await aegis(['test', 'policies', '--junit', 'junit.xml'], folder);
-      expect(run.code).toBe(1);
-      expect(run.out).toMatch(/FAILED {2}scenarios: a question is answered by the small model\n/);
-      expect(run.out).toMatch(/policies\/scenarios\/small\.yaml/);
-      expect(run.out).toMatch(/model +large +small\n/);
-      expect(await readFile(join(folder, 'junit.xml'), 'utf8')).toContain('<failure');
-    });
-  }, 60_000);
-
-  test.each<[string, Record<string, string | undefined>, RegExp]>([
-    ['there is no unit test', { 'policies/aegis/decision_test.rego': undefined }, /there are unit tests/],
-    ['there is no scenario', { 'policies/scenarios/small.yaml': undefined }, /there are scenarios/],
-    [
-      'a unit test fails',
-      { 'policies/aegis/decision_test.rego': `${UNIT}\ntest_wrong if aegis.models == []\n` },
-      /aegis_test\.test_wrong[\s\S]*decision_test\.rego:\d+/,
-    ],
-    ['a scenario is misspelt', { 'policies/scenarios/small.yaml': 'nmae: x\n' }, /not a scenario/],
-    [
-      'tests reach too few lines',
-      {
-        'policies/rules/x/x.rego': `package rules.x\n\n${Array.from({ length: 40 }, (_, n) => `r${n} if input.request.id == "${n}"`).join('\n\n')}\n`,
-      },
-      /at least 80 % of the lines are tested/,
-    ],
-  ])(
-    'fails when %s',
-    async (_, change, message) => {
-      await withFolder(async (folder) => {
-        const files = Object.entries({ ...policies(), ...change }).filter(
-          (entry): entry is [string, string] => entry[1] !== undefined,
-        );
-        await writeFiles(folder, Object.fromEntries(files));
-        const run = await aegis(['test', 'policies'], folder);
-        expect(run.code).toBe(1);
-        expect(run.out).toMatch(message);
-      });
-    },
-    60_000,
-  );
-});
-
 describe('aegis check', () => {
   test('prints findings with their place and exits 1, as text and as JSON', async () => {
     await withFolder(async (folder) => {
       await cp(join(CHECKOUT, 'policies'), join(folder, 'policies'), { recursive: true });
-      expect(await aegis(['check', 'policies'], folder)).toMatchObject({ code: 0, out: 'no findings\n' });
+      // Warnings come with the time: a model of the default policies retires some day.
+      expect(await aegis(['check', 'policies'], folder)).toMatchObject({ code: 0, err: '' });
       await writeFiles(folder, {
         'policies/rules/x/granted.rego': 'package rules.x\n\ndefault granted := false\n',
         'policies/rules/x/x.rego': 'package rules.x\n\nallow if count(deny) == 0\n\ndeny := set()\n',
@@ -195,10 +136,15 @@ describe('aegis check', () => {
       const text = await aegis(['check', 'policies'], folder);
       expect(text.code).toBe(1);
       expect(text.out).toMatch(
-        /^policies\/rules\/x\/x\.rego:3:1 {2}allow holds because nothing denied.*\[absence-grants\]\n {4}fix: /,
+        /^policies\/rules\/x\/x\.rego:3:1 {2}allow holds because nothing denied.*\[absence-grants\]\n {4}fix: /m,
       );
       const json = JSON.parse((await aegis(['check', 'policies', '--json'], folder)).out);
-      expect(json).toMatchObject({ ok: false, findings: [{ check: 'absence-grants', line: 3, column: 1 }] });
+      const place = { file: 'policies/rules/x/x.rego', line: 3, column: 1 };
+      expect(json.ok).toBe(false);
+      expect(json.findings).toContainEqual(
+        expect.objectContaining({ level: 'error', check: 'absence-grants', ...place }),
+      );
+      expect(json.findings).toContainEqual(expect.objectContaining({ level: 'warning', check: 'unused', ...place }));
     });
   }, 60_000);
 });
