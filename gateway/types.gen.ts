@@ -2610,9 +2610,16 @@ export interface Scenario {
      * The operation; it implies path and dialect (messages is Anthropic's).
      */
     endpoint:
-      'chat.completions' | 'responses' | 'completions' | 'embeddings' | 'messages' | 'messages.count_tokens' | 'models';
+      | 'chat.completions'
+      | 'responses'
+      | 'completions'
+      | 'embeddings'
+      | 'messages'
+      | 'messages.count_tokens'
+      | 'models'
+      | 'feedback';
     /**
-     * The HTTP body, as the caller would send it. Absent for models.
+     * The HTTP body, as the caller would send it. Absent for models and feedback, on which policies decide without it.
      */
     body?: {};
   };

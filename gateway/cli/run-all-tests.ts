@@ -116,9 +116,9 @@ const inputsOf = (runs: readonly RunScenario[]): NamedInput[] =>
 /** What the scenarios leave out of organisations, roles and models. */
 const synthesised = ({ data }: Bundle): NamedInput[] =>
   warmupInputs(data).map((made, index) => {
-    // Who asks for the list of models names none.
-    const isList = made.request.endpoint === 'models';
-    const input = isList ? { ...made, request: { ...made.request, model: '' } } : made;
+    // What asks no model names none.
+    const isModelless = made.request.endpoint === 'models' || made.request.endpoint === 'feedback';
+    const input = isModelless ? { ...made, request: { ...made.request, model: '' } } : made;
     const { caller, request, purpose } = input;
     const who = `${caller.roles.join(', ')} of ${caller.org}${caller.team === '' ? '' : `/${caller.team}`}`;
     return { name: `made up ${index + 1}: ${who}, ${request.endpoint} ${request.model}, ${purpose.workflow}`, input };

@@ -72,6 +72,10 @@ const decideScenario = ({ given, request }: Scenario, policy: Policy): Outcome =
     const input = describeBodiless({ ...head, endpoint: 'models', dialect: 'openai' }, caller, facts);
     return { ...outcomeOfDecision(input, policy.decide(input)), models: policy.models(input) };
   }
+  if (request.endpoint === 'feedback') {
+    const input = describeBodiless({ ...head, endpoint: 'feedback', dialect: 'openai' }, caller, facts);
+    return outcomeOfDecision(input, policy.decide(input));
+  }
   const call = parseCall(Buffer.from(JSON.stringify(request.body ?? {})), request.endpoint as Endpoint, {
     depth: DEPTH,
   });

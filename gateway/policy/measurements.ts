@@ -40,7 +40,7 @@ export interface Measurements {
 }
 
 /** Endpoints on which no model answers. */
-const WITHOUT_MODEL: ReadonlySet<string> = new Set(['models', 'messages.count_tokens']);
+const WITHOUT_MODEL: ReadonlySet<string> = new Set(['models', 'feedback', 'messages.count_tokens']);
 /** An evaluation that fails costs more than its time: a new instance of the module is made afterwards, milliseconds. */
 const RENEWAL_MS = 20;
 

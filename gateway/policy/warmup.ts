@@ -48,7 +48,12 @@ const warmupInput = (n: number, choice: Choice): Input => {
     request: {
       id: `warm-up-${n}`,
       time: '2026-01-01T00:00:00.000Z',
-      endpoint: n % 12 === 11 ? 'models' : ((openai ? OPENAI_ENDPOINTS : ANTHROPIC_ENDPOINTS)[n % 5] as Endpoint),
+      endpoint:
+        n % 12 === 11
+          ? n % 24 === 11
+            ? 'models'
+            : 'feedback'
+          : ((openai ? OPENAI_ENDPOINTS : ANTHROPIC_ENDPOINTS)[n % 5] as Endpoint),
       dialect: openai ? 'openai' : 'anthropic',
       model: choice.model,
       stream: n % 3 === 0,

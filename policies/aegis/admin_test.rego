@@ -241,3 +241,13 @@ test_the_data_plane_does_not_serve_the_control_planes_operations if {
 	))
 	decision.allow == false
 }
+
+test_experiments_and_evaluations_are_for_administrators if {
+	every operation in ["admin.experiments", "admin.evaluations"] {
+		ask(at(operation, "admin")) == {"allow": true, "deny": [], "org": "demo-university"}
+		ask(at(operation, "platform-admin")) == {"allow": true, "deny": [], "org": null}
+		ask(at(operation, "teacher")).allow == false
+	}
+}
+
+at(operation, role) := {"request": {"endpoint": operation}, "caller": {"roles": [role]}}

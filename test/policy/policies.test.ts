@@ -33,11 +33,13 @@ const ENDPOINTS: readonly Input['request']['endpoint'][] = [
   'embeddings',
   'completions',
   'models',
+  'feedback',
   'admin.upstreams',
   'admin.usage',
 ];
 /** Endpoints without output tokens, and those that never go to another model than the named one. */
 const SILENT: ReadonlySet<string> = new Set(['embeddings', 'messages.count_tokens']);
+const MODELLESS: ReadonlySet<string> = new Set(['models', 'feedback']);
 const NAMED_ONLY: ReadonlySet<string> = new Set(['embeddings', 'completions']);
 
 /** The first of the values half of the time, so that not every input is refused for something. */
@@ -140,7 +142,7 @@ describe('any valid input', () => {
         expect(decision.deny.every(({ rule }) => decision.rules.includes(rule))).toBe(true);
         expect(decision.rules.filter((id) => table[id] === undefined)).toEqual([]);
         expect(decision.rules).toEqual([...decision.rules].sort());
-        if (decision.allow && input.request.endpoint !== 'models') {
+        if (decision.allow && !MODELLESS.has(input.request.endpoint)) {
           expect(decision.route.candidates.length).toBeGreaterThan(0);
           const cap = decision.parameters.max_output_tokens;
           if (SILENT.has(input.request.endpoint)) expect(cap).toBeUndefined();

@@ -85,6 +85,11 @@ today := substring(input.request.time, 0, 10)
 
 # --- Operations and models
 
+# Operations that ask no model: the list of models, and what an application says of an answer.
+default modelless := false
+
+modelless if input.request.endpoint in {"models", "feedback"}
+
 # Operations in which "auto" may choose the model, and which a model answers whose data name none.
 chat_family := {"chat.completions", "responses", "messages", "messages.count_tokens"}
 
@@ -108,10 +113,10 @@ usable_model(model) if {
 	endpoint in input.upstreams[upstream].endpoints
 }
 
-wanted contains input.request.endpoint if input.request.endpoint != "models"
+wanted contains input.request.endpoint if not modelless
 
 wanted contains endpoint if {
-	input.request.endpoint == "models"
+	modelless
 	some role in roles
 	some endpoint, true in role.endpoints
 }

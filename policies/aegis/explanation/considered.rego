@@ -73,7 +73,7 @@ elsewhere := [candidate |
 # A model that the data do not know has no upstream.
 elsewhere := [{"model": input.request.model, "upstream": null}] if {
 	not routing.auto
-	input.request.endpoint != "models"
+	not caller.modelless
 	not data.models[input.request.model]
 }
 

@@ -29,8 +29,8 @@ endpoint_granted if {
 	role.endpoints[input.request.endpoint]
 }
 
-# Listing models is for no workflow.
-workflow_granted if input.request.endpoint == "models"
+# What asks no model is for no workflow.
+workflow_granted if caller.modelless
 
 workflow_granted if {
 	caller.workflow_role
@@ -150,7 +150,7 @@ deny contains {
 	"message": "The request names no workflow.",
 	"hint": $"Send x-aegis-workflow with one of: {names(caller.usable_workflows)}.",
 } if {
-	input.request.endpoint != "models"
+	not caller.modelless
 	caller.organization
 	not caller.workflow_name
 }
@@ -166,7 +166,7 @@ deny contains {
 	"message": $"The workflow \"{caller.workflow_name}\" is not known.",
 	"hint": $"This caller's workflows: {names(caller.usable_workflows)}.",
 } if {
-	input.request.endpoint != "models"
+	not caller.modelless
 	caller.workflow_name
 	not caller.workflow
 }
@@ -182,7 +182,7 @@ deny contains {
 	"message": $"The caller's roles may not use the workflow \"{caller.workflow_name}\".",
 	"hint": $"This caller's workflows: {names(caller.usable_workflows)}.",
 } if {
-	input.request.endpoint != "models"
+	not caller.modelless
 	caller.workflow
 	not caller.workflow_role
 }
@@ -198,7 +198,7 @@ deny contains {
 	"message": $"This credential is not for the workflow \"{caller.workflow_name}\".",
 	"hint": $"This caller's workflows: {names(caller.usable_workflows)}.",
 } if {
-	input.request.endpoint != "models"
+	not caller.modelless
 	caller.workflow
 	not caller.workflow_in_credential
 }

@@ -244,3 +244,21 @@ test_every_role_but_the_platforms_has_the_operations_of_a_chat_model if {
 		}
 	}
 }
+
+# Nobody is asked for a model or a workflow who only says how good an answer was.
+test_every_role_that_chats_may_send_feedback if {
+	feedback := {"request": {"endpoint": "feedback", "model": ""}, "purpose": {"workflow": "mining"}}
+	every role in ["student", "teacher", "researcher", "service", "admin"] {
+		decision := aegis.decision with input as object.union(
+			testing.request(feedback),
+			{"caller": {"roles": [role]}},
+		)
+		decision.allow
+		decision.route.candidates == []
+		decision.parameters == {}
+		decision.budgets == []
+		[limit.scope | some limit in decision.rate.limits] == ["key", "org", "team", "user"]
+	}
+	refused_with(object.union(feedback, {"caller": {"roles": ["platform-admin"]}}), "access.endpoint_not_allowed")
+	refused_with(object.union(feedback, {"caller": {"team": "x"}}), "access.unknown_team")
+}

@@ -20,6 +20,8 @@ default free := false
 # Counting tokens costs nothing, so it works with a budget that is used up.
 free if input.request.endpoint == "messages.count_tokens"
 
+free if caller.modelless
+
 # METADATA
 # title: Monthly budget of the organisation
 # description: The organisation's cap, in its time zone.

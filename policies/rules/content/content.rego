@@ -3,11 +3,12 @@
 # description: What becomes of personal data, card numbers and credentials in a prompt.
 package rules.content
 
+import data.aegis.caller
 import data.rules.routing
 
 default granted := false
 
-granted if input.request.endpoint == "models"
+granted if caller.modelless
 
 granted if {
 	is_object(input.content.pii)

@@ -7,7 +7,7 @@ import data.aegis.caller
 
 default granted := false
 
-granted if input.request.endpoint == "models"
+granted if caller.modelless
 
 granted if {
 	input.request.model == "auto"
@@ -38,7 +38,7 @@ deny contains {
 	"message": $"The model \"{input.request.model}\" is not known.",
 	"hint": allowed,
 } if {
-	input.request.endpoint != "models"
+	not caller.modelless
 	input.request.model != "auto"
 	not data.models[input.request.model]
 }
@@ -54,7 +54,7 @@ deny contains {
 	"message": $"\"auto\" cannot choose a model for {input.request.endpoint}: name one.",
 	"hint": allowed,
 } if {
-	input.request.endpoint != "models"
+	not caller.modelless
 	input.request.model == "auto"
 	not caller.chats
 }

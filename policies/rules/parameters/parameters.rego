@@ -10,7 +10,9 @@ import data.rules.routing
 default granted := false
 
 # Vectors and counts have no output to cap.
-granted if input.request.endpoint in {"models", "embeddings", "messages.count_tokens"}
+granted if caller.modelless
+
+granted if input.request.endpoint in {"embeddings", "messages.count_tokens"}
 
 granted if {
 	is_array(wish)

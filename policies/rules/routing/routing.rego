@@ -7,7 +7,7 @@ import data.aegis.caller
 
 default granted := false
 
-granted if input.request.endpoint == "models"
+granted if caller.modelless
 
 granted if {
 	count(candidates) > 0
@@ -236,7 +236,7 @@ fired contains "routing.saving" if {
 default stuck := false
 
 stuck if {
-	input.request.endpoint != "models"
+	not caller.modelless
 	count(tried) == 0
 	count(pool) > 0
 }

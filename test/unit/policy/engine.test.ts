@@ -118,6 +118,8 @@ describe('a policy', () => {
   test('may allow without a model where the endpoint calls none', () => {
     const listing = { ...ALLOWED, route: { ...ALLOWED.route, candidates: [] } };
     expect(policy.decide(answering(listing, { endpoint: 'models' })).allow).toBe(true);
+    expect(policy.decide(answering(listing, { endpoint: 'feedback' })).allow).toBe(true);
+    expect(failure(() => policy.decide(answering(listing, { endpoint: 'embeddings' })))?.cause).toMatch(/no model/);
   });
 
   test('lists models sorted, once each, and only those it has', () => {
