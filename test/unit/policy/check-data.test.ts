@@ -118,6 +118,14 @@ describe('data against their schema', () => {
         'x/data.yaml:2:4 1_000: the compiler reads another number than other readers of YAML do / write it in plain digits, or quote it',
       ],
     ],
+    [
+      'a number that is not kept',
+      { 'x/data.yaml': 'a: 9007199254740993\nb: 1e400\n' },
+      [
+        'x/data.yaml:1:4 9007199254740993: WASM keeps whole numbers up to 9007199254740991 exactly / write it as a string, or count in larger units',
+        'x/data.yaml:2:4 1e400: WASM keeps whole numbers up to 9007199254740991 exactly / write it as a string, or count in larger units',
+      ],
+    ],
   ])('finds %s', async (_, files, expected) => {
     expect(await said(files)).toEqual(expected);
   });
