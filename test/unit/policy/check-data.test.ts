@@ -178,6 +178,10 @@ pools:
     expect(
       await said(use(model('old', '2026-05-01'), '{ model: old, upstream: local }, { model: small, upstream: local }')),
     ).toEqual([expect.stringContaining('remove it: small of the same class stay in the pool')]);
+    const both = '{ model: old, upstream: local }, { model: small, upstream: local }';
+    expect(await said(use(model('old', '2026-05-01') + elsewhere, both))).toEqual([
+      expect.stringContaining('remove it: small'),
+    ]);
     const strong = model('old', '2026-05-01').replace('cheap', 'strong');
     expect(await said(use(strong))).toEqual([expect.stringContaining('add a model of the class strong')]);
   });
