@@ -4,7 +4,7 @@ import type { Expect, FieldName } from './scenario-fields.ts';
 import { fieldOf } from './scenario-fields.ts';
 import { readScenarioFile, type ScenarioFile } from './scenario-file.ts';
 import { type Outcome, outcomeOf } from './scenario-outcome.ts';
-import type { RunScenario } from './scenario-suite.ts';
+import type { ScenarioRun } from './scenario-suite.ts';
 import { addValue, applyEdits, setValue, type TextEdit } from './yaml-edit.ts';
 
 /** A scenario whose file now expects what happened. */
@@ -23,7 +23,7 @@ export interface ScenarioUpdate {
  */
 export const updateScenarios = async (
   files: readonly ScenarioFile[],
-  runs: readonly RunScenario[],
+  runs: readonly ScenarioRun[],
   policy: Policy,
 ): Promise<ScenarioUpdate[]> => {
   const updates: ScenarioUpdate[] = [];
@@ -52,7 +52,7 @@ interface Rewritten {
 
 const NOTHING: Rewritten = { edits: [], fields: [] };
 
-const rewrite = ({ text }: ScenarioFile, { entry, differences }: RunScenario, policy: Policy): Rewritten => {
+const rewrite = ({ text }: ScenarioFile, { entry, differences }: ScenarioRun, policy: Policy): Rewritten => {
   const { document, scenario } = entry;
   if (scenario === undefined) return NOTHING;
   if (scenario.expect === undefined) {
