@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help run test check build types lint unit bench clean
+.PHONY: help run demo-policy test check build types lint unit bench clean
 
 help: ## this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -14,6 +14,9 @@ node_modules/.package-lock.json: package.json package-lock.json
 
 run: node_modules/.package-lock.json ## start the gateway with the sandbox provider (needs Node and npm alone)
 	@./aegis serve
+
+demo-policy: node_modules/.package-lock.json ## watch the life of a policy, from the edit of a rule to a bad one that takes itself back
+	@node scripts/demo-policy.ts
 
 test: node_modules/.package-lock.json ## types, lint, policies, and every test (needs Node, and Go or internet for the OPA compiler)
 	@test/run

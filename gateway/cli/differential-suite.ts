@@ -37,7 +37,7 @@ const report = ({ entrypoint, wasm, interpreted }: Disagreement): string[] => {
     ...sideBySide(pairs, ['interpreter', 'WASM']).map((line) => `  ${line}`),
     ...(pairs.some(isOrderAlone)
       ? ['  fix: the same entries in another order are a set, which has none: make the list with sort(…)']
-      : ['  fix: say it without the function that differs; docs/policy-guide.md lists known ones']),
+      : ['  fix: say it without what differs; docs/policy-guide.md, Testing, has known causes']),
   ];
 };
 

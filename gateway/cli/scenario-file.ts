@@ -35,13 +35,17 @@ export const readScenarios = async (policies: string): Promise<ScenarioFile[]> =
   );
 };
 
-/** Reads one file; `file` is how people are told of it. */
-export const readScenarioFile = async (path: string, file: string): Promise<ScenarioFile> => {
+const readScenarioFile = async (path: string, file: string): Promise<ScenarioFile> => {
   const text = await readFile(path, 'utf8');
+  return { path, file, text, entries: parseScenarios(text, file) };
+};
+
+/** The scenarios of a text, one a YAML document; `file` is how people are told of it. */
+export const parseScenarios = (text: string, file: string): ScenarioEntry[] => {
   const lines = new LineCounter();
   // Without a document in it the parser gives an empty list with the stream's errors on it.
   const documents = [...parseAllDocuments(text, { lineCounter: lines, prettyErrors: false })] as Document[];
-  return { path, file, text, entries: documents.map((document) => entryOf(document, file, lines)) };
+  return documents.map((document) => entryOf(document, file, lines));
 };
 
 const entryOf = (document: Document, file: string, lines: LineCounter): ScenarioEntry => {

@@ -9,7 +9,7 @@ import type { Outcome } from './scenario-outcome.ts';
 import { sideBySide } from './side-by-side.ts';
 
 /** A scenario that was run. */
-export interface RunScenario {
+export interface ScenarioRun {
   readonly entry: ScenarioEntry;
   readonly result: TestResult;
   /** Undefined when there was no decision, or it is no scenario. */
@@ -18,13 +18,13 @@ export interface RunScenario {
 }
 
 /** Runs the scenarios of a folder of policies on these policies, built. */
-export const runScenarios = (entries: readonly ScenarioEntry[], policy: Policy, policies: string): RunScenario[] =>
+export const runScenarios = (entries: readonly ScenarioEntry[], policy: Policy, policies: string): ScenarioRun[] =>
   entries.map((entry) => runEntry(entry, policy, basename(policies)));
 
-const runEntry = (entry: ScenarioEntry, policy: Policy, folder: string): RunScenario => {
+const runEntry = (entry: ScenarioEntry, policy: Policy, folder: string): ScenarioRun => {
   const start = performance.now();
   const { file, line, name, scenario, problems } = entry;
-  const made = (detail: string, outcome?: Outcome, differences: readonly Difference[] = []): RunScenario => ({
+  const made = (detail: string, outcome?: Outcome, differences: readonly Difference[] = []): ScenarioRun => ({
     entry,
     result: { suite: 'scenarios', name, ok: detail === '', detail, ms: performance.now() - start, file, line },
     outcome,

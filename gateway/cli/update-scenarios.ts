@@ -1,10 +1,11 @@
 import { readFile, writeFile } from 'node:fs/promises';
+import { isDeepStrictEqual } from 'node:util';
 import type { Policy } from '../policy/policy.ts';
 import type { Expect, FieldName } from './scenario-fields.ts';
 import { fieldOf } from './scenario-fields.ts';
-import { readScenarioFile, type ScenarioFile } from './scenario-file.ts';
+import { parseScenarios, type ScenarioFile } from './scenario-file.ts';
 import { type Outcome, outcomeOf } from './scenario-outcome.ts';
-import type { RunScenario } from './scenario-suite.ts';
+import type { ScenarioRun } from './scenario-suite.ts';
 import { addValue, applyEdits, setValue, type TextEdit } from './yaml-edit.ts';
 
 /** A scenario whose file now expects what happened. */
@@ -23,7 +24,7 @@ export interface ScenarioUpdate {
  */
 export const updateScenarios = async (
   files: readonly ScenarioFile[],
-  runs: readonly RunScenario[],
+  runs: readonly ScenarioRun[],
   policy: Policy,
 ): Promise<ScenarioUpdate[]> => {
   const updates: ScenarioUpdate[] = [];
@@ -34,13 +35,18 @@ export const updateScenarios = async (
       return rewritten.fields.length === 0 ? [] : [{ ...rewritten, index, name: entry.name }];
     });
     if (rewrites.length === 0) continue;
-    const edits = rewrites.flatMap((rewritten) => rewritten.edits);
-    await writeUnchanged(file, applyEdits(file.text, edits));
-    // Lines have moved.
-    const { entries } = await readScenarioFile(file.path, file.file);
+    const text = applyEdits(
+      file.text,
+      rewrites.flatMap(({ edits }) => edits),
+    );
+    const entries = parseScenarios(text, file.file);
     for (const { index, name, fields } of rewrites) {
-      updates.push({ name, file: file.file, line: entries[index]?.line ?? 1, fields });
+      const entry = entries[index];
+      const written = fields.every(({ field, to }) => isDeepStrictEqual(entry?.scenario?.expect?.[field], to));
+      if (entry === undefined || !written || entries.length !== file.entries.length) throw unwritable(file, name);
+      updates.push({ name, file: file.file, line: entry.line, fields });
     }
+    await writeUnchanged(file, text);
   }
   return updates;
 };
@@ -52,7 +58,7 @@ interface Rewritten {
 
 const NOTHING: Rewritten = { edits: [], fields: [] };
 
-const rewrite = ({ text }: ScenarioFile, { entry, differences }: RunScenario, policy: Policy): Rewritten => {
+const rewrite = ({ text }: ScenarioFile, { entry, differences }: ScenarioRun, policy: Policy): Rewritten => {
   const { document, scenario } = entry;
   if (scenario === undefined) return NOTHING;
   if (scenario.expect === undefined) {
@@ -99,6 +105,9 @@ const attempt = <T>(run: () => T): T | undefined => {
     return undefined; // said as this scenario's failure
   }
 };
+
+const unwritable = ({ file }: ScenarioFile, name: string): Error =>
+  new Error(`${file}: ${name}: its YAML could not be rewritten, and was left as it is: change it by hand`);
 
 const writeUnchanged = async ({ path, file, text }: ScenarioFile, next: string): Promise<void> => {
   if ((await readFile(path, 'utf8')) !== text) throw new Error(`${file} changed while its scenarios ran: run it again`);

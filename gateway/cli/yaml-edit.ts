@@ -1,17 +1,22 @@
-import {
-  Document,
-  isAlias,
-  isCollection,
-  isMap,
-  isNode,
-  isScalar,
-  isSeq,
-  type Node,
-  type Pair,
-  stringify,
-  visit,
-} from 'yaml';
+import { type Document, isCollection, isMap, isNode, isScalar, isSeq, type Node, type Pair, stringify } from 'yaml';
 import { type DiffPart, diffItems } from '../text-diff.ts';
+import {
+  BLOCK,
+  endOf,
+  fieldText,
+  flow,
+  hasComments,
+  hasName,
+  isMultiline,
+  isTable,
+  lineEnd,
+  lineStart,
+  pad,
+  plainOf,
+  rangeOf,
+  span,
+  trimmedEnd,
+} from './yaml-text.ts';
 
 /** A piece of a text that gets another one. */
 export interface TextEdit {
@@ -58,22 +63,6 @@ export const addValue = (text: string, document: Document, name: string, value: 
   const last = root.items.at(-1) as Pair;
   const end = lineEnd(text, endOf(last));
   return [{ start: end, end, text: `\n${written}` }];
-};
-
-const BLOCK = { lineWidth: 0 } as const;
-/** Lists up to this many characters stand in one line. */
-const FLOW_LENGTH = 100;
-
-/** A field as people write it: lists of words in one line, texts a line each. */
-const fieldText = (name: string, value: unknown): string => {
-  const document = new Document({ [name]: value });
-  visit(document, {
-    Seq: (_, node) => {
-      const isShort = JSON.stringify(node).length <= FLOW_LENGTH;
-      node.flow = isShort && node.items.every((item) => isScalar(item) && !/\s/.test(String(item.value)));
-    },
-  });
-  return document.toString({ ...BLOCK, flowCollectionPadding: false }).trimEnd();
 };
 
 const editPair = (text: string, pair: Pair, value: unknown, isInFlow: boolean): TextEdit[] | undefined => {
@@ -196,64 +185,3 @@ const together = (edits: readonly (TextEdit[] | undefined)[]): TextEdit[] | unde
 
 const unlessEqual = (node: unknown, value: unknown, edit: () => TextEdit[] | undefined): TextEdit[] | undefined =>
   JSON.stringify(plainOf(node)) === JSON.stringify(value) ? [] : edit();
-
-const ONE_LINE = {
-  collectionStyle: 'flow',
-  lineWidth: 0,
-  blockQuote: false,
-  doubleQuotedMinMultiLineLength: 1e9,
-} as const;
-
-/** In one line, with as much space in brackets as the node has. */
-const flow = (value: unknown, text: string, node: Node): string => {
-  const isPadded = !isCollection(node) || /^[[{]\s/.test(text.slice(rangeOf(node)[0]));
-  const options = { ...ONE_LINE, flowCollectionPadding: isPadded };
-  // Inside of a list, so that what is no plain text there is quoted.
-  const document = new Document([value]);
-  visit(document, {
-    Scalar: (_, scalar) => {
-      if (isMultiline(scalar.value)) scalar.type = 'QUOTE_DOUBLE';
-    },
-  });
-  return document
-    .toString(options)
-    .trim()
-    .replace(/^\[\s?/, '')
-    .replace(/\s?\]$/, '');
-};
-
-const isMultiline = (value: unknown): boolean => typeof value === 'string' && value.includes('\n');
-const isTable = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
-const plainOf = (node: unknown): unknown => (isNode(node) ? (node.toJSON() as unknown) : node);
-const hasName = (node: Node): boolean => isAlias(node) || (node as { anchor?: string }).anchor !== undefined;
-
-/** Comments between the brackets, or the lines, of a collection: one behind it is kept anyway. */
-const hasComments = (text: string, collection: Node): boolean => {
-  let found = (collection.comment ?? '') !== '' && text.slice(...span(collection)).includes(`#${collection.comment}`);
-  visit(collection, {
-    Node: (_, node) => {
-      if (node !== collection && (node.comment || node.commentBefore)) found = true;
-    },
-  });
-  return found;
-};
-
-const rangeOf = (node: Node): [number, number, number] => node.range as [number, number, number];
-const span = (node: Node): [number, number] => [rangeOf(node)[0], rangeOf(node)[1]];
-const endOf = ({ key, value }: Pair): number => (isNode(value) ? rangeOf(value)[1] : rangeOf(key as Node)[1]);
-const lineStart = (text: string, at: number): number => text.lastIndexOf('\n', at - 1) + 1;
-const pad = (line: string, columns: number): string => (line === '' ? '' : `${' '.repeat(columns)}${line}`);
-
-const lineEnd = (text: string, at: number): number => {
-  // The end of a block value is the start of the next line.
-  const from = at > 0 && text[at - 1] === '\n' ? at - 1 : at;
-  const end = text.indexOf('\n', from);
-  return end === -1 ? text.length : end;
-};
-
-/** Where a node's text ends: block values count the line breaks after them as their own. */
-const trimmedEnd = (text: string, node: Node): number => {
-  const [start, end] = rangeOf(node);
-  return start + text.slice(start, end).trimEnd().length;
-};

@@ -44,9 +44,15 @@ const readDataFile = async (policies: string, name: string, remarks: Remark[]): 
   for (const error of document.errors)
     remarks.push({ file, ...placeAt(lines, error.pos[0]), check: 'data', why: error.message, fix: 'mend the YAML' });
   if (document.errors.length > 0) return undefined;
-  for (const { offset, source } of ambiguousNumbers(document)) {
-    const why = `${source}: the compiler reads another number than other readers of YAML do`;
-    remarks.push({ file, ...placeAt(lines, offset), check: 'data', why, fix: 'write it in plain digits, or quote it' });
+  for (const { offset, source, isLarge } of oddNumbers(document)) {
+    const place = { file, ...placeAt(lines, offset) };
+    if (isLarge) {
+      const why = `${source}: WASM keeps whole numbers up to 9007199254740991 exactly`;
+      remarks.push({ ...place, check: 'large-number', why, fix: 'write it as a string, or count in larger units' });
+    } else {
+      const why = `${source}: the compiler reads another number than other readers of YAML do`;
+      remarks.push({ ...place, check: 'data', why, fix: 'write it in plain digits, or quote it' });
+    }
   }
   return { file, path: name.split('/').slice(0, -1), document, lines };
 };
@@ -56,13 +62,18 @@ const placeAt = (lines: LineCounter, offset: number): Pick<Remark, 'line' | 'col
   return { line, column: col };
 };
 
-/** YAML 1.1, which the compiler reads, has octals such as 014 and digits apart such as 1_000; YAML 1.2 has not. */
-const ambiguousNumbers = (document: Document): { offset: number; source: string }[] => {
-  const found: { offset: number; source: string }[] = [];
+/**
+ * Numbers that do not arrive as written: YAML 1.1, which the compiler reads, has octals such as 014 and digits apart such as
+ * 1_000, YAML 1.2 has not; and what no double holds.
+ */
+const oddNumbers = (document: Document): { offset: number; source: string; isLarge: boolean }[] => {
+  const found: { offset: number; source: string; isLarge: boolean }[] = [];
   visit(document, {
-    Scalar: (_, { type, source, range }) => {
+    Scalar: (_, { type, source, range, value }) => {
       if (type !== Scalar.PLAIN || source === undefined) return;
-      if (/^[-+]?(0\d+|\d+(_\d+)+(\.\d+)?)$/.test(source)) found.push({ offset: range?.[0] ?? 0, source });
+      const isLarge = typeof value === 'number' && Math.abs(value) > Number.MAX_SAFE_INTEGER;
+      const isAmbiguous = /^[-+]?(0\d+|\d+(_\d+)+(\.\d+)?)$/.test(source);
+      if (isLarge || isAmbiguous) found.push({ offset: range?.[0] ?? 0, source, isLarge });
     },
   });
   return found;

@@ -47,7 +47,7 @@ export const retirementOf = (models: Table, model: string, today: string): strin
   return days === 0 ? 'is retired today' : `is retired on ${date}, in ${days} day${days === 1 ? '' : 's'}`;
 };
 
-/** What to put in a model's place: of its class and operations, not retired soon, at the same upstream if that has one. */
+/** What to put in a model's place: of its class and operations, not retired soon; at the same upstream, else one that the pool has, else any. */
 const successorOf = (
   models: Table,
   model: string,
@@ -65,13 +65,14 @@ const successorOf = (
   );
   const servedBy = ([, row]: [string, unknown]): string[] => Object.keys(tableOf(tableOf(row).upstreams));
   const fresh = able.filter(([name]) => !pooled.includes(name));
-  const successor = fresh.find((entry) => servedBy(entry).includes(upstream)) ?? fresh[0];
-  if (successor !== undefined) {
-    const place = servedBy(successor).includes(upstream) ? upstream : servedBy(successor)[0];
-    return `put { model: ${successor[0]}, upstream: ${place} } in its place, which is of the class ${String(ofClass)} too`;
-  }
+  const put = (successor: string, at: string | undefined): string =>
+    `put { model: ${successor}, upstream: ${at} } in its place, which is of the class ${String(ofClass)} too`;
+  const near = fresh.find((entry) => servedBy(entry).includes(upstream));
+  if (near !== undefined) return put(near[0], upstream);
   const others = able.map(([name]) => name).filter((name) => pooled.includes(name));
   if (others.length > 0) return `remove it: ${others.join(', ')} of the same class stay in the pool`;
+  const [far] = fresh;
+  if (far !== undefined) return put(far[0], servedBy(far)[0]);
   return `add a model of the class ${String(ofClass)} to policies/models/in-use.yaml, and put it in its place`;
 };
 

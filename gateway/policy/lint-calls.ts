@@ -1,5 +1,5 @@
 import type { Report } from './lint-report.ts';
-import { type Rule, type Term, visitCalls, visitTerms } from './rego-ast.ts';
+import { type Rule, visitCalls, visitTerms } from './rego-ast.ts';
 
 /** Calls that WASM answers otherwise than people expect, or never; and numbers that it does not keep. */
 export const lintCalls = (rule: Rule, report: Report): void =>
@@ -13,14 +13,6 @@ export const lintCalls = (rule: Rule, report: Report): void =>
       );
     }
     const search = args[1];
-    if (operator === 'strings.replace_n' && !isReplacements(args[0])) {
-      report(
-        location,
-        'replace-search',
-        'strings.replace_n with an empty search string, or with ones that are not constant, may never end in WASM',
-        'write the searched strings as constants that are not empty',
-      );
-    }
     if (operator === 'replace' && (search?.type !== 'string' || search.value === '')) {
       report(
         location,
@@ -36,11 +28,6 @@ export const lintCalls = (rule: Rule, report: Report): void =>
       report(location, 'named-group', '(?<name>…) is not valid in RE2', 'write (?P<name>…)');
     }
   });
-
-/** An object of constant search strings, none empty. */
-const isReplacements = (term: Term | undefined): boolean =>
-  term?.type === 'object' &&
-  (term.value as [Term, Term][]).every(([{ type, value }]) => type === 'string' && value !== '');
 
 /** Numbers that are not kept exactly. */
 export const lintNumbers = (rule: Rule, report: Report): void =>

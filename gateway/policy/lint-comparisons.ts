@@ -47,10 +47,11 @@ const lintCondition = ({ origin, operator, constants, negated, location }: Condi
     if (!types.has(constant.type)) {
       const why = `${name} is a ${[...types].join(' or ')}, compared with a ${constant.type}`;
       report(at, 'types', why, 'compare with a constant of its type');
-    } else if (negated) {
-      // negated-input speaks of it
-    } else if (operator === 'neq' && !canHold(domain, 'equal', constantValueOf(constant))) {
+    } else if (negated ? operator === 'equal' : operator === 'neq') {
+      if (canHold(domain, 'equal', constantValueOf(constant))) continue;
       report(at, 'always-true', `${name} is never ${shown}, so this excludes nothing`, allowed(name, domain));
+    } else if (negated) {
+      // `not x < 5` is undefined, and not true, where x is missing: negated-input speaks of it
     } else if (!canHold(domain, operator, constantValueOf(constant))) {
       const relation = { equal: '', neq: '', lt: 'less than ', lte: 'at most ', gt: 'more than ', gte: 'at least ' }[
         operator

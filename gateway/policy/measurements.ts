@@ -152,7 +152,9 @@ const book = (tally: Tally, kind: ComparedKind, { decisionId, input }: EndedRequ
   if (kind !== 'same') addExample(tally, kind, decisionId);
 };
 
-const callerDigest = ({ caller }: Input): string => sha256(`${caller.org} ${caller.id}`).slice(0, 12);
+/** A person with several keys is one caller. */
+const callerDigest = ({ caller: { org, user, id } }: Input): string =>
+  sha256(user === '' ? `credential ${id}` : `user ${org} ${user}`).slice(0, 12);
 
 interface BothPrices {
   readonly stable: PriceTable;

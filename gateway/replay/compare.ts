@@ -1,6 +1,6 @@
 import type { Decision } from '../types.gen.ts';
-import { isSameJson } from './same-json.ts';
 import type { Verdict } from './re-decide.ts';
+import { isSameJson } from './same-json.ts';
 
 /** In what two decisions differ, most telling first. `wording` (messages, hints, reasons) touches nobody's request. */
 export const FACETS = [

@@ -2,8 +2,8 @@ import { isGatewayError } from '../errors.ts';
 import type { Policy } from '../policy/policy.ts';
 import { firstError, isInput } from '../policy/shapes.ts';
 import type { AuditIntent, AuditOutcome, AuditRecord, BundleRef, Decision } from '../types.gen.ts';
-import { isSameJson } from './same-json.ts';
 import { completeInput, type RecordedInput } from './complete-input.ts';
+import { isSameJson } from './same-json.ts';
 
 /** What a record says of one decision: of an intent, or of the outcome of a request that never went upstream. */
 export interface DecidedRecord {

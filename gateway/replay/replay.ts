@@ -85,7 +85,10 @@ const feed = async (threads: Threads, options: ReplayOptions, limits: LimitPlaye
   const { sinceMs = Number.NEGATIVE_INFINITY, untilMs = Number.POSITIVE_INFINITY } = range;
   const underWay: Promise<RowBatch[]>[] = [];
   const settle = async (most: number): Promise<void> => {
-    while (underWay.length > most) limits?.play(await (underWay.shift() as Promise<RowBatch[]>));
+    while (underWay.length > most) {
+      const batches = await (underWay.shift() as Promise<RowBatch[]>);
+      limits?.play(batches);
+    }
   };
   let dealer = new Dealer(threads.count, 0);
   let records = 0;

@@ -3,7 +3,6 @@ import { firstError, isInput } from '../policy/shapes.ts';
 import type { PriceTable } from '../prices.ts';
 import { totalTokens } from '../stages/account.ts';
 import type { AuditIntent, AuditOutcome, Decision, Input, PolicyData } from '../types.gen.ts';
-import { isSameJson } from './same-json.ts';
 import { differencesOf } from './compare.ts';
 import { completeInput } from './complete-input.ts';
 import type { DecisionRange } from './decision-source.ts';
@@ -11,6 +10,7 @@ import { AS_TAKEN, NO_LIST, type Opening, ROW, type RowBatch, SETTLE, spendKey, 
 import { boundOf, firstModel, promptCost, usageCost } from './pricing.ts';
 import { type DecidedRecord, decidedRecordOf, type Verdict, verdictOf } from './re-decide.ts';
 import { idHash } from './record-head.ts';
+import { isSameJson } from './same-json.ts';
 import {
   type Change,
   type Counts,

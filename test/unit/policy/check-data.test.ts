@@ -118,6 +118,14 @@ describe('data against their schema', () => {
         'x/data.yaml:2:4 1_000: the compiler reads another number than other readers of YAML do / write it in plain digits, or quote it',
       ],
     ],
+    [
+      'a number that is not kept',
+      { 'x/data.yaml': 'a: 9007199254740993\nb: 1e400\n' },
+      [
+        'x/data.yaml:1:4 9007199254740993: WASM keeps whole numbers up to 9007199254740991 exactly / write it as a string, or count in larger units',
+        'x/data.yaml:2:4 1e400: WASM keeps whole numbers up to 9007199254740991 exactly / write it as a string, or count in larger units',
+      ],
+    ],
   ])('finds %s', async (_, files, expected) => {
     expect(await said(files)).toEqual(expected);
   });
@@ -170,6 +178,10 @@ pools:
     expect(
       await said(use(model('old', '2026-05-01'), '{ model: old, upstream: local }, { model: small, upstream: local }')),
     ).toEqual([expect.stringContaining('remove it: small of the same class stay in the pool')]);
+    const both = '{ model: old, upstream: local }, { model: small, upstream: local }';
+    expect(await said(use(model('old', '2026-05-01') + elsewhere, both))).toEqual([
+      expect.stringContaining('remove it: small'),
+    ]);
     const strong = model('old', '2026-05-01').replace('cheap', 'strong');
     expect(await said(use(strong))).toEqual([expect.stringContaining('add a model of the class strong')]);
   });

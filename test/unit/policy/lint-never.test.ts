@@ -26,6 +26,15 @@ describe('conditions that can never hold', () => {
 
   test('finds a condition that excludes nothing', async () => {
     expect(await lintRules(ruleOf('input.request.endpoint != "modles"'))).toEqual(['2 always-true']);
+    const negated = 'endpoint := input.request.endpoint\n\tnot endpoint in {"models", "modles"}';
+    expect(await lintRules(ruleOf(negated))).toEqual(['3 always-true']);
+  });
+
+  test('finds a negated call on a field by the name of a rule, and not on a variable, which is there', async () => {
+    expect(await lintRules(`${ruleOf('not signals.words >= 5')}\n\nsignals := input.content.signals`)).toEqual([
+      '2 negated-input',
+    ]);
+    expect(await lintRules(ruleOf('words := input.content.signals.words', 'not words >= 5'))).toEqual([]);
   });
 
   test('finds a field of another type by the name of a rule', async () => {

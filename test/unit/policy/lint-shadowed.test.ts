@@ -130,12 +130,7 @@ describe('lists in the order of a set', () => {
   });
 });
 
-test('numbers that WASM does not keep, and replacements that may never end, are found', async () => {
+test('numbers that WASM does not keep are found', async () => {
   expect(await lintRules('n := 9007199254740993')).toEqual(['1 large-number']);
   expect(await lintRules('n := 9007199254740991')).toEqual([]);
-  expect(await lintRules('n := strings.replace_n({"": "x"}, input.request.id)')).toEqual(['1 replace-search']);
-  expect(await lintRules('n := strings.replace_n({input.request.model: "x"}, input.request.id)')).toEqual([
-    '1 replace-search',
-  ]);
-  expect(await lintRules('n := strings.replace_n({"a": "x"}, input.request.id)')).toEqual([]);
 });
