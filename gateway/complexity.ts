@@ -54,3 +54,13 @@ export const complexityOf = (weighed: Weighed, complexity: Complexity | undefine
   for (const name in weights) score += weights[name as Weight]! * terms[name as Weight];
   return Math.round(1000 / (1 + Math.exp(-score))) / 1000;
 };
+
+/**
+ * An input as it would have been described to a policy with these weights: for one that is asked what another policy was
+ * asked. What has no body has no complexity.
+ */
+export const weighedFor = (input: Input, complexity: Complexity | undefined): Input => {
+  if (input.content.bytes === 0) return input;
+  const score = complexityOf(input, complexity);
+  return score === input.content.complexity ? input : { ...input, content: { ...input.content, complexity: score } };
+};

@@ -1,3 +1,4 @@
+import { weighedFor } from '../complexity.ts';
 import { createPriceTable, type PriceTable } from '../prices.ts';
 import type { Decision, Input, Usage } from '../types.gen.ts';
 import { sha256 } from './bundle.ts';
@@ -192,7 +193,7 @@ const bookCost = (
 const attempt = (policy: Policy, input: Input): { readonly decision: Decision | undefined; readonly ms: number } => {
   const started = performance.now();
   try {
-    const decision = policy.decide(input);
+    const decision = policy.decide(weighedFor(input, policy.data.complexity));
     return { decision, ms: performance.now() - started };
   } catch {
     return { decision: undefined, ms: performance.now() - started };

@@ -1,3 +1,4 @@
+import { weighedFor } from '../complexity.ts';
 import type { MeteredPolicy } from '../policy/engine.ts';
 import { firstError, isInput } from '../policy/shapes.ts';
 import type { PriceTable } from '../prices.ts';
@@ -150,7 +151,7 @@ export class Replayer {
       }
     }
     const before = this.#verdictBefore(record, input, added.length > 0);
-    const after = options.isSamePolicy ? before : verdictOf(options.after.policy, input);
+    const after = options.isSamePolicy ? before : verdictBy(options.after, input);
     return this.#compare(record, input, before, after, { index, timeMs });
   }
 
@@ -160,7 +161,7 @@ export class Replayer {
     const { reExecute, before } = this.#options;
     if (record.bundle.digest !== before.policy.ref.digest) {
       count(tally.otherBundles, record.bundle.revision);
-      return verdictOf(before.policy, input);
+      return verdictBy(before, input);
     }
     const isProof = reExecute || idHash(record.id) % PROVED_ONE_IN === 0;
     if (!isCompleted && !isProof) {
@@ -357,6 +358,10 @@ const decisionOf = (verdict: Verdict): Decision | undefined => ('decision' in ve
 
 /** Answers and newly allowed requests are counted by model and workflow. */
 export const answersKey = (model: string, workflow: string): string => `${model}\n${workflow}`;
+
+/** What a side says of an input that another bundle may have been asked. */
+const verdictBy = ({ policy, data }: Side, input: Input): Verdict =>
+  verdictOf(policy, weighedFor(input, data.complexity));
 
 const exampleOf = (id: string, input: Input, before: Verdict, after: Verdict): Example => {
   const { caller, purpose, request } = input;

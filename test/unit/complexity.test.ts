@@ -1,7 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
-import { complexityOf, type Weighed } from '../../gateway/complexity.ts';
+import { complexityOf, type Weighed, weighedFor } from '../../gateway/complexity.ts';
 import { readSignals } from '../../gateway/signals.ts';
 import type { Complexity } from '../../gateway/types.gen.ts';
+import { input } from '../support/policy-fixture.ts';
 
 const weighed = (text: string, tools: string[] = [], turns = 1, languages = ['Latn']): Weighed => ({
   request: { tools },
@@ -52,5 +53,22 @@ describe('complexity', () => {
       expect(score).toBeLessThanOrEqual(1);
       expect(Math.round(score * 1000) / 1000).toBe(score);
     }
+  });
+});
+
+describe('an input that another policy is asked', () => {
+  const heavy: Complexity = { bias: 3, weights: {} };
+
+  test('has the complexity of that policy, and is else the same', () => {
+    const asked = input();
+    const { complexity, ...content } = weighedFor(asked, heavy).content;
+    expect(complexity).toBe(0.953);
+    expect({ ...asked.content, complexity: 0 }).toEqual({ ...content, complexity: 0 });
+    expect(weighedFor(weighedFor(asked, heavy), undefined)).toEqual(weighedFor(asked, undefined));
+  });
+
+  test('without a body has none', () => {
+    const list = { ...input(), content: { ...input().content, bytes: 0, complexity: 0 } };
+    expect(weighedFor(list, heavy)).toBe(list);
   });
 });
