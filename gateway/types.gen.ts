@@ -2118,7 +2118,7 @@ export interface ComplexityWeights {
   other_script?: number;
 }
 /**
- * An A/B test of models on "auto" and named calls. Who takes part and in which arm is a function of the input alone.
+ * An A/B test of chats whose model is "auto". Who takes part and in which arm is a function of the input alone. A request belongs to one at most, the first by id that draws it.
  */
 export interface Experiment {
   /**
@@ -2160,7 +2160,7 @@ export interface Experiment {
    */
   end: string;
   /**
-   * In order; `control` must be there. The shares are hundredths of all units; what they leave takes no part.
+   * By name; `control` must be there. They take their shares in the order of their names, and what they leave takes no part. A unit takes part when the request could have each arm's model.
    */
   arms: {
     control: ExperimentArm;
@@ -2174,7 +2174,7 @@ export interface Experiment {
  */
 export interface ExperimentArm {
   /**
-   * Per cent of the units.
+   * Per cent of the units, to the hundredth.
    */
   share: number;
   /**
@@ -2186,7 +2186,7 @@ export interface ExperimentArm {
    */
   parameters?: {
     /**
-     * A lower output cap.
+     * A lower output cap. It binds whoever was drawn for the arm.
      */
     max_output_tokens?: number;
   };
@@ -2556,6 +2556,10 @@ export interface Scenario {
       };
     };
     /**
+     * What is different in the policies' data, by the folder of its data.yaml: objects are put over what is there, null removes, anything else replaces (RFC 7396). For rules whose data change by themselves, such as measurements and experiments. Default: nothing.
+     */
+    data?: {};
+    /**
      * Experiments that a guard stopped: {id: {stopped: true}}. Default: none.
      */
     experiments?: {
@@ -2672,6 +2676,10 @@ export interface Scenario {
        */
       arm: string;
     };
+    /**
+     * The model that also gets the request.
+     */
+    mirror?: string | null;
     /**
      * For endpoint models: the models listed, in order.
      */

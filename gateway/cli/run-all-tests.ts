@@ -13,6 +13,7 @@ import { differentialSuite } from './differential-suite.ts';
 import { fieldDropSuite } from './field-drop-suite.ts';
 import { ruleSuites } from './rule-suites.ts';
 import { readScenarios, type ScenarioFile } from './scenario-file.ts';
+import { createScenarioPolicies, type PolicyFor } from './scenario-policies.ts';
 import { runScenarios, type ScenarioRun } from './scenario-suite.ts';
 import { type ScenarioUpdate, updateScenarios } from './update-scenarios.ts';
 
@@ -79,7 +80,7 @@ const bundleSuites = async (folder: string, compiler: Compiler, options: TestOpt
     const result: TestResult = { suite: 'scenarios', name: 'the built bundle can serve', ok: false, detail, ms: 0 };
     return { suites: [{ name: 'scenarios', results: [result] }], updates: [] };
   }
-  const { runs, updates } = await scenariosOf(folder, policy, options);
+  const { runs, updates } = await scenariosOf(folder, createScenarioPolicies(bundle, policy), options);
   const results = runs.map(({ result }) => result);
   if (results.length === 0 && options.only === undefined) {
     const detail = `none in ${join(folder, 'scenarios')}`;
@@ -96,23 +97,23 @@ const bundleSuites = async (folder: string, compiler: Compiler, options: TestOpt
 
 const scenariosOf = async (
   folder: string,
-  policy: Policy,
+  policyFor: PolicyFor,
   { only, update }: TestOptions,
 ): Promise<{ runs: ScenarioRun[]; updates: ScenarioUpdate[] }> => {
   const run = async (): Promise<{ files: ScenarioFile[]; runs: ScenarioRun[] }> => {
     const files = await readScenarios(folder);
     const entries = files.flatMap((file) => file.entries).filter(({ name }) => only?.test(name) ?? true);
-    return { files, runs: runScenarios(entries, policy, folder) };
+    return { files, runs: await runScenarios(entries, policyFor, folder) };
   };
   const { files, runs } = await run();
-  const updates = update ? await updateScenarios(files, runs, policy) : [];
+  const updates = update ? await updateScenarios(files, runs) : [];
   // What was written is what is proved.
   return { runs: updates.length === 0 ? runs : (await run()).runs, updates };
 };
 
 const inputsOf = (runs: readonly ScenarioRun[]): NamedInput[] =>
-  runs.flatMap(({ entry: { name, file, line }, outcome }) =>
-    outcome?.input === undefined ? [] : [{ name, file, line, input: outcome.input }],
+  runs.flatMap(({ entry: { name, file, line }, outcome, policy }) =>
+    outcome?.input === undefined || policy === undefined ? [] : [{ name, file, line, policy, input: outcome.input }],
   );
 
 /** What the scenarios leave out of organisations, roles and models. */

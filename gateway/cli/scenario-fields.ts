@@ -42,6 +42,7 @@ const FIELDS: { readonly [K in Exclude<FieldName, 'leaves' | 'stays'>]: Field<No
   fallbacks: { actual: ({ decision }) => (decision?.route.candidates ?? []).slice(1).map(({ model }) => model) },
   reason: { actual: ({ decision }) => decision?.route.reason ?? null },
   experiment: { actual: ({ decision }) => decision?.route.experiment ?? null },
+  mirror: { actual: ({ decision }) => decision?.route.mirror?.model ?? null },
   models: { actual: ({ models }) => models ?? null },
   redact: {
     actual: ({ decision }) =>

@@ -6,26 +6,38 @@ import { runScenario, type ScenarioResult } from './scenario.ts';
 import type { Difference } from './scenario-fields.ts';
 import type { ScenarioEntry } from './scenario-file.ts';
 import type { Outcome } from './scenario-outcome.ts';
+import type { PolicyFor } from './scenario-policies.ts';
 import { sideBySide } from './side-by-side.ts';
 
 /** A scenario that was run. */
 export interface ScenarioRun {
   readonly entry: ScenarioEntry;
   readonly result: TestResult;
+  /** What it ran on; undefined when it is no scenario, or its data are none. */
+  readonly policy: Policy | undefined;
   /** Undefined when there was no decision, or it is no scenario. */
   readonly outcome: Outcome | undefined;
   readonly differences: readonly Difference[];
 }
 
-/** Runs the scenarios of a folder of policies on these policies, built. */
-export const runScenarios = (entries: readonly ScenarioEntry[], policy: Policy, policies: string): ScenarioRun[] =>
-  entries.map((entry) => runEntry(entry, policy, basename(policies)));
+/** Runs the scenarios of a folder of policies, each on its policy, built. */
+export const runScenarios = async (
+  entries: readonly ScenarioEntry[],
+  policyFor: PolicyFor,
+  policies: string,
+): Promise<ScenarioRun[]> => {
+  const runs: ScenarioRun[] = [];
+  for (const entry of entries) runs.push(await runEntry(entry, policyFor, basename(policies)));
+  return runs;
+};
 
-const runEntry = (entry: ScenarioEntry, policy: Policy, folder: string): ScenarioRun => {
+const runEntry = async (entry: ScenarioEntry, policyFor: PolicyFor, folder: string): Promise<ScenarioRun> => {
   const start = performance.now();
   const { file, line, name, scenario, problems } = entry;
+  let policy: Policy | undefined;
   const made = (detail: string, outcome?: Outcome, differences: readonly Difference[] = []): ScenarioRun => ({
     entry,
+    policy,
     result: { suite: 'scenarios', name, ok: detail === '', detail, ms: performance.now() - start, file, line },
     outcome,
     differences,
@@ -35,6 +47,7 @@ const runEntry = (entry: ScenarioEntry, policy: Policy, folder: string): Scenari
   }
   let ran: ScenarioResult;
   try {
+    policy = await policyFor(scenario);
     ran = runScenario(scenario, policy);
   } catch (error) {
     return made(`${file}:${line} ${sentenceOf(error)}`);

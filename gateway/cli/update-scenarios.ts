@@ -1,6 +1,5 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { isDeepStrictEqual } from 'node:util';
-import type { Policy } from '../policy/policy.ts';
 import type { Expect, FieldName } from './scenario-fields.ts';
 import { fieldOf } from './scenario-fields.ts';
 import { parseScenarios, type ScenarioFile } from './scenario-file.ts';
@@ -25,13 +24,12 @@ export interface ScenarioUpdate {
 export const updateScenarios = async (
   files: readonly ScenarioFile[],
   runs: readonly ScenarioRun[],
-  policy: Policy,
 ): Promise<ScenarioUpdate[]> => {
   const updates: ScenarioUpdate[] = [];
   for (const file of files) {
     const rewrites = file.entries.flatMap((entry, index) => {
       const run = runs.find((candidate) => candidate.entry === entry);
-      const rewritten = run === undefined ? NOTHING : rewrite(file, run, policy);
+      const rewritten = run === undefined ? NOTHING : rewrite(file, run);
       return rewritten.fields.length === 0 ? [] : [{ ...rewritten, index, name: entry.name }];
     });
     if (rewrites.length === 0) continue;
@@ -58,9 +56,9 @@ interface Rewritten {
 
 const NOTHING: Rewritten = { edits: [], fields: [] };
 
-const rewrite = ({ text }: ScenarioFile, { entry, differences }: ScenarioRun, policy: Policy): Rewritten => {
+const rewrite = ({ text }: ScenarioFile, { entry, differences, policy }: ScenarioRun): Rewritten => {
   const { document, scenario } = entry;
-  if (scenario === undefined) return NOTHING;
+  if (scenario === undefined || policy === undefined) return NOTHING;
   if (scenario.expect === undefined) {
     const outcome = attempt(() => outcomeOf(scenario, policy));
     if (outcome === undefined) return NOTHING;

@@ -33,6 +33,7 @@ export const createPolicy = async (bundle: Bundle, options: EvaluatorOptions = {
     if (!evaluator.entrypoints.includes(entrypoint)) throw new Error(`policy.wasm: no entrypoint ${entrypoint}`);
   }
   const upstreams = upstreamsOf(data);
+  const names: Names = { upstreams, arms: armsOf(data) };
   const policy: MeteredPolicy = {
     ref: { digest: bundle.digest, revision: bundle.manifest.revision },
     manifest: bundle.manifest,
@@ -40,7 +41,7 @@ export const createPolicy = async (bundle: Bundle, options: EvaluatorOptions = {
     get fuelUsed() {
       return evaluator.fuelUsed;
     },
-    decide: (input) => checkDecision(evaluate(evaluator, input, DECISION), input, upstreams),
+    decide: (input) => checkDecision(evaluate(evaluator, input, DECISION), input, names),
     models: (input) => checkModels(evaluate(evaluator, input, MODELS), upstreams),
     admin: (input) => checkAdmin(evaluate(evaluator, input, ADMIN)),
     ...(evaluator.entrypoints.includes(EXPLAIN_ENTRYPOINT) && {
@@ -57,6 +58,15 @@ type Upstreams = ReadonlyMap<string, ReadonlySet<string>>;
 const upstreamsOf = (data: PolicyData): Upstreams =>
   new Map(Object.entries(data.models).map(([name, model]) => [name, new Set(Object.keys(model.upstreams))]));
 
+/** What a decision may name: models with their upstreams, and experiments with their arms. */
+interface Names {
+  readonly upstreams: Upstreams;
+  readonly arms: ReadonlyMap<string, ReadonlySet<string>>;
+}
+
+const armsOf = ({ experiments = {} }: PolicyData): Names['arms'] =>
+  new Map(Object.entries(experiments).map(([id, { arms }]) => [id, new Set(Object.keys(arms))]));
+
 const evaluate = (evaluator: Evaluator, input: Input, entrypoint: string): unknown => {
   try {
     return evaluator.evaluate(input, entrypoint);
@@ -69,9 +79,10 @@ const evaluate = (evaluator: Evaluator, input: Input, entrypoint: string): unkno
 const unavailable = (cause: unknown): GatewayError =>
   new GatewayError('policy_unavailable', 'The policy could not decide this request.', { cause });
 
-const checkDecision = (result: unknown, input: Input, upstreams: Upstreams): Decision => {
+const checkDecision = (result: unknown, input: Input, { upstreams, arms }: Names): Decision => {
   if (!isDecision(result)) throw unavailable(new Error(`the decision is malformed: ${firstError(isDecision)}`));
-  for (const { model, upstream } of result.route.candidates) {
+  const { candidates, mirror, experiment } = result.route;
+  for (const { model, upstream } of mirror === null ? candidates : [...candidates, mirror]) {
     const serving = upstreams.get(model);
     if (serving === undefined) throw unavailable(new Error(`the decision names an unknown model ${quote(model)}`));
     if (!serving.has(upstream) || !Object.hasOwn(input.upstreams ?? {}, upstream)) {
@@ -79,6 +90,11 @@ const checkDecision = (result: unknown, input: Input, upstreams: Upstreams): Dec
         new Error(`the decision names upstream ${quote(upstream)}, which does not serve ${quote(model)}`),
       );
     }
+  }
+  if (experiment !== null && !arms.get(experiment.id)?.has(experiment.arm)) {
+    throw unavailable(
+      new Error(`the decision names arm ${quote(experiment.arm)} of ${quote(experiment.id)}, which the data have not`),
+    );
   }
   if (result.acting_for && result.acting_for !== input.request?.end_user?.name) {
     throw unavailable(new Error(`the decision acts for ${quote(result.acting_for)}, whom the request does not name`));

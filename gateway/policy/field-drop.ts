@@ -1,13 +1,15 @@
 import { isGatewayError } from '../errors.ts';
 import { readSchema } from '../schema.ts';
 import type { Decision, Input } from '../types.gen.ts';
-import { createGrantsMore, type Grant } from './grants-more.ts';
+import { createGrantsMore, type Grant, type GrantsMore } from './grants-more.ts';
 import type { Policy } from './policy.ts';
 
 /** An input, and where people find it. */
 export interface NamedInput {
   readonly name: string;
   readonly input: Input;
+  /** What decides it, where that is not what decides the others. */
+  readonly policy?: Policy;
   readonly file?: string;
   readonly line?: number;
 }
@@ -37,10 +39,13 @@ export interface DroppedField {
  * more than with it. A list of models must then list no other. Entries that callers and operators choose (a header, a tag,
  * an upstream) are no fields: without one of them an input is whole.
  */
-export const dropFields = (inputs: readonly NamedInput[], policy: Policy): DroppedField[] => {
-  const grantsMore = createGrantsMore(policy.data);
+export const dropFields = (inputs: readonly NamedInput[], common: Policy): DroppedField[] => {
+  const comparisons = new Map<Policy, GrantsMore>();
   const fields = new Map<string, { decided: number; open: FailOpen[]; ms: number }>();
   for (const base of inputs) {
+    const { policy = common } = base;
+    const grantsMore = comparisons.get(policy) ?? createGrantsMore(policy.data);
+    comparisons.set(policy, grantsMore);
     const whole = attempt(() => policy.decide(base.input));
     const isList = base.input.request.endpoint === 'models';
     let listed: readonly string[] | undefined;

@@ -35,6 +35,7 @@ export const createGrantsMore = (data: PolicyData): GrantsMore => {
     return [
       ...otherCandidates(some, decision, whole, data, prices),
       ...largerOutput(some, decision),
+      ...otherMirror(some, decision),
       ...decision.tools.remove
         .filter((tool) => !some.tools.remove.includes(tool))
         .map((tool) => ({ part: 'tools', how: `the tool ${tool} is not removed` })),
@@ -105,6 +106,13 @@ const largerOutput = (some: Decision, whole: Decision): Grant[] => {
   const [cap, before] = [some.parameters.max_output_tokens, whole.parameters.max_output_tokens];
   if (before === undefined || (cap !== undefined && cap <= before)) return [];
   return [{ part: 'max_output_tokens', how: `${cap ?? 'no cap on'} output tokens instead of ${before}` }];
+};
+
+/** A mirror sends the request to one upstream more, and spends. */
+const otherMirror = (some: Decision, whole: Decision): Grant[] => {
+  const { mirror } = some.route;
+  if (mirror === null || isDeepStrictEqual(mirror, whole.route.mirror)) return [];
+  return [{ part: 'mirror', how: `${mirror.model} at ${mirror.upstream} gets a copy, which it does not with it` }];
 };
 
 type RedactRule = Decision['redact'][number];

@@ -233,5 +233,5 @@ describe('the reference input', () => {
   });
 });
 
-/** Measured 18,779; a rule or two more fit. */
-const FUEL_BUDGET = 20_500;
+/** Measured 20,289; a rule or two more fit. */
+const FUEL_BUDGET = 22_000;

@@ -20,7 +20,12 @@ allowed := aegis.allow
 candidates := [entry |
 	allowed
 	some n, candidate in routing.candidates
-	entry := {"model": candidate.model, "upstream": candidate.upstream, "verdict": verdict(n), "why": [place(n, candidate)]}
+	entry := {
+		"model": candidate.model,
+		"upstream": candidate.upstream,
+		"verdict": verdict(n),
+		"why": array.concat([place(n, candidate)], array.concat(proven(candidate), unproven(candidate))),
+	}
 ]
 
 verdict(n) := "chosen" if n == 0
@@ -90,7 +95,7 @@ reasons(candidate) := ["the request was refused before any model was asked"] if 
 # The most telling first: what no other request would change, then what this one asks for, then the state of the moment.
 checks := [
 	"known", "configured", "served", "organization", "class", "retired", "operation", "upstream_operation",
-	"pool", "context", "modality", "inspection", "down",
+	"crowded", "measured", "pool", "context", "modality", "inspection", "down",
 ]
 
 failure("known", candidate) := "the model is not in policies/models/data.yaml" if {
@@ -168,7 +173,45 @@ failure("inspection", candidate) := $"{holders} may not send {concat(", ", kinds
 # One that is down is tried when there is no other.
 failure("down", candidate) := $"upstream {candidate.upstream} is down" if {
 	input.upstreams[candidate.upstream].state == "down"
-	count(routing.up) > 0
+	not routing.last_resort
+}
+
+# A decision has room for so many.
+failure("crowded", candidate) := "eight others come before it" if {
+	count(routing.candidates) == 8
+	candidate in array.concat(routing.ahead, routing.others)
+	not candidate in routing.candidates
+}
+
+# What evaluations say of it: for the choice, or why nothing that counts.
+proven(candidate) := [text |
+	measurement := data.quality[routing.task][candidate.model]
+	routing.auto
+	routing.counts(measurement)
+	routing.good_enough(measurement)
+	text := $"measured {measurement.quality} at {measurement.usd_per_1000_tasks} USD for 1,000 tasks"
+]
+
+unproven(candidate) := [text | text := failure("measured", candidate)]
+
+failure("measured", candidate) := concat("; ", texts) if {
+	routing.auto
+	measurements := data.quality[routing.task]
+	texts := shortcomings(object.get(measurements, candidate.model, null))
+	count(texts) > 0
+}
+
+shortcomings(null) := [$"not measured for {routing.task} tasks"]
+
+shortcomings(measurement) := array.flatten([
+	[$"only {measurement.samples} graded tasks" | measurement.samples < data.routing.quality.min_samples],
+	[$"measurement ended on {measurement.valid_until}" | measurement.valid_until < caller.today],
+	[$"measured {measurement.quality}, {routing.below(measurement) / 10000} below the best" |
+		routing.counts(measurement)
+		not routing.good_enough(measurement)
+	],
+]) if {
+	is_object(measurement)
 }
 
 holders := $"role {input.caller.roles[0]}" if count(caller.roles) == 1
@@ -189,7 +232,7 @@ others := [entry |
 	entry := {"model": name, "upstream": upstream, "verdict": "lost", "why": ["the caller may name it, and did not"]}
 ]
 
-named_checks := [check | some check in checks; check != "pool"]
+named_checks := [check | some check in checks; not check in {"pool", "measured"}]
 
 # Models by name that would take this very request.
 default instead := []

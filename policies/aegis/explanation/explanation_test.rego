@@ -184,3 +184,36 @@ test_an_input_without_facts_is_explained_all_the_same if {
 		is_array(explained.needed)
 	}
 }
+
+figures(quality, patch) := object.union({"quality": quality, "samples": 400, "usd_per_1000_tasks": 1.5, "valid_until": "2027-01-31"}, patch)
+
+test_measured_quality_says_why_a_model_lost if {
+	closed := testing.request({"content": {"signals": {"yes_no": true}}})
+	table := {"closed": {
+		"gpt-6-sol": figures(0.73, {}),
+		"gpt-5.4-nano": figures(0.62, {}),
+		"claude-haiku-5-5": figures(0.7, {"valid_until": "2026-10-01"}),
+		"claude-sonnet-5-5": figures(0.7, {"samples": 40}),
+		"mistral-large-2512": figures(0.71, {"usd_per_1000_tasks": 1.25}),
+	}}
+	explained := aegis.explain with input as closed with data.quality as table
+	decision := aegis.decision with input as closed with data.quality as table
+	tried(explained) == decision.route.candidates
+	why(explained, "mistral-large-2512") == "closed task: cheapest of 2 within 0.03 of the best measured quality; measured 0.71 at 1.25 USD for 1,000 tasks"
+	endswith(why(explained, "gpt-5.4-nano"), "; measured 0.62, 0.11 below the best")
+	endswith(why(explained, "claude-haiku-5-5"), "; measurement ended on 2026-10-01")
+	startswith(why(explained, "claude-sonnet-5-5"), "only 40 graded tasks; not in the pool of class cheap")
+	endswith(why(explained, "campus-8b"), "; not measured for closed tasks")
+	unmeasured := aegis.explain with input as closed
+	not contains(why(unmeasured, "campus-8b"), "measured")
+}
+
+test_the_arm_of_an_experiment_is_the_reason_for_the_first_model if {
+	experiment := {
+		"unit": "user", "salt": 0, "start": "2026-11-01T00:00:00.000Z", "end": "2026-12-01T00:00:00.000Z",
+		"arms": {"a": {"share": 100, "model": "campus-8b"}, "control": {"share": 0}},
+	}
+	explained := aegis.explain with input as testing.student with data.experiments as {"home": experiment}
+	why(explained, "campus-8b") == "open task: strong; experiment home, arm a"
+	explained.considered[0].model == "campus-8b"
+}

@@ -4,6 +4,7 @@
 package rules.parameters
 
 import data.aegis.caller
+import data.rules.experiments
 import data.rules.limits
 import data.rules.routing
 
@@ -27,10 +28,11 @@ writes if input.request.endpoint in {"chat.completions", "responses", "messages"
 
 # METADATA
 # title: Output cap
-# description: The least of the caller's wish, the tier's cap, the roles' cap and what the first model can write.
+# description: The least of the caller's wish, the tier's cap, the roles' cap, what the first model can write, and what the arm of an experiment says.
 # custom:
 #   code: output_cap
-max_output_tokens := min(array.concat(wish, [
+max_output_tokens := min(array.flatten([
+	wish, experiments.caps,
 	data.tiers[limits.tier].max_output_tokens,
 	max([role.max_output_tokens | some role in caller.roles]),
 	data.models[routing.candidates[0].model].max_output_tokens,

@@ -4,6 +4,8 @@
 package rules.routing
 
 import data.aegis.caller
+import data.rules.experiments
+import data.rules.mirrors
 
 default granted := false
 
@@ -15,7 +17,12 @@ granted if {
 	is_string(input.request.dialect)
 }
 
-route := {"candidates": candidates, "reason": reason, "experiment": null, "mirror": null}
+route := {
+	"candidates": candidates,
+	"reason": reason,
+	"experiment": experiments.exposure,
+	"mirror": mirrors.mirror,
+}
 
 default auto := false
 
@@ -115,6 +122,83 @@ thrifty if {
 	}
 }
 
+# --- Measured quality
+
+# The candidates of all pools whose quality for this kind of task is known, with what was measured. Of the upstreams only
+# that they are configured: while the best model is down nothing else becomes the measure, and so no fact that is missing
+# makes a dearer model good enough.
+rated := [{"candidate": candidate, "measurement": measurement} |
+	auto
+	some measurement_of in [data.quality[task]]
+	some pool_class, members in data.routing.pools
+	in_reach(pool_class)
+	some candidate in members
+	measurement := measurement_of[candidate.model]
+	counts(measurement)
+	input.upstreams[candidate.upstream]
+	permits(candidate)
+]
+
+# Enough graded tasks, and not too old.
+counts(measurement) if {
+	measurement.samples >= data.routing.quality.min_samples
+	measurement.valid_until >= caller.today
+}
+
+# A class that the workflow asks for is the least it gets, and a budget that runs low the most: beyond it nothing is
+# looked at.
+in_reach(pool_class) if {
+	not wanted_above(pool_class)
+	not saved_from(pool_class)
+}
+
+wanted_above(pool_class) if {
+	caller.workflow.classes[task]
+	pool_class != class
+	pool_class in downwards
+}
+
+saved_from(pool_class) if {
+	not thrifty
+	not pool_class in downwards
+}
+
+# The class and those below it.
+downwards := {class, data.routing.lower[class], data.routing.lower[data.routing.lower[class]]}
+
+best := max([entry.measurement.quality | some entry in rated])
+
+# How far below the best, in ten thousandths: whole numbers compare the same everywhere.
+below(measurement) := round((best - measurement.quality) * 10000)
+
+good_enough(measurement) if below(measurement) <= round(data.routing.quality.margin * 10000)
+
+# METADATA
+# title: Measured quality
+# description: Evaluations measured models for this kind of task (policies/quality/data.yaml). Those within routing.quality.margin of the best come first, the cheapest before the others.
+# custom:
+#   code: measured
+measured := [{"model": model, "upstream": upstream} |
+	some [_, _, model, _, upstream] in sort({rank |
+		some entry in rated
+		good_enough(entry.measurement)
+		candidate := entry.candidate
+		input.upstreams[candidate.upstream].state != "down"
+		fits(candidate)
+		rank := [
+			entry.measurement.usd_per_1000_tasks, 0 - entry.measurement.quality,
+			candidate.model, distance(candidate.upstream), candidate.upstream,
+		]
+	})
+]
+
+# Of one model the upstreams first that speak the caller's API.
+distance(upstream) := 0 if speaks(upstream)
+
+distance(upstream) := 1 if not speaks(upstream)
+
+fired contains "routing.measured" if measured != []
+
 # --- The candidates
 
 pool := data.routing.pools[class] if {
@@ -135,28 +219,62 @@ up := [candidate |
 	fits(candidate)
 ]
 
-tried := up if count(up) > 0
+tried := up if not last_resort
 
-tried := [candidate | some candidate in pool; input.upstreams[candidate.upstream]; fits(candidate)] if count(up) == 0
+tried := [candidate | some candidate in pool; input.upstreams[candidate.upstream]; fits(candidate)] if last_resort
+
+default last_resort := false
+
+last_resort if {
+	count(up) == 0
+	ahead == []
+}
 
 fits(candidate) if {
+	input.request.endpoint in input.upstreams[candidate.upstream].endpoints
+	permits(candidate)
+}
+
+# What the data and the request say, and no upstream's state: it does not change from one second to the next.
+permits(candidate) if {
+	data.models[candidate.model].class in caller.classes
+	suits(candidate)
+}
+
+suits(candidate) if {
 	model := data.models[candidate.model]
 	model.upstreams[candidate.upstream]
 	input.request.endpoint in object.get(model, "endpoints", caller.chat_family)
-	input.request.endpoint in input.upstreams[candidate.upstream].endpoints
 	caller.organization.upstreams[candidate.upstream]
-	model.class in caller.classes
 	caller.current(model)
 	input.content.tokens_estimate <= model.context_tokens * texts
 	reads(model, candidate.upstream)
 }
+
+# Where a model could be asked now, whatever the role: upstreams by name.
+sites(model) := [{"model": model, "upstream": upstream} |
+	some upstream in sort(object.keys(data.models[model].upstreams))
+	input.upstreams[upstream].state != "down"
+	input.request.endpoint in input.upstreams[upstream].endpoints
+	suits({"model": model, "upstream": upstream})
+]
+
+# The same for a model of a class that the caller may use.
+places(model) := sites(model) if data.models[model].class in caller.classes
 
 # How many contexts a request may fill: embeddings and completions take a list of texts, each as long as the context.
 texts := 1 if caller.chats
 
 texts := max([1, input.content.messages]) if not caller.chats
 
-candidates := array.concat(native, foreign)
+candidates := array.concat(native, foreign) if ahead == []
+
+candidates := array.slice(array.concat(ahead, others), 0, 8) if ahead != []
+
+# Before the pool come the models of an experiment's arm, and what measurements prefer.
+ahead := array.concat(experiments.lead, [candidate | some candidate in measured; not candidate in experiments.lead])
+
+others := [candidate | some candidate in array.concat(native, foreign); not candidate in ahead]
 
 native := [candidate | some candidate in tried; speaks(candidate.upstream)]
 
@@ -190,23 +308,42 @@ inspected(upstream) if {
 	}
 }
 
-reason := "model named by the caller" if not auto
+reason := basis if experiments.exposure == null
 
-reason := $"{task} task: {class}" if {
-	auto
+reason := $"{basis}; experiment {exposure.id}, arm {exposure.arm}" if {
+	exposure := experiments.exposure
+	is_object(exposure)
+}
+
+basis := "model named by the caller" if not auto
+
+basis := $"{task} task: {class}" if {
+	chosen_by_class
 	class == preferred
 }
 
-reason := $"{task} task: {preferred}, but the role may not use it: {class}" if {
-	auto
+basis := $"{task} task: {preferred}, but the role may not use it: {class}" if {
+	chosen_by_class
 	thrifty
 	class != preferred
 }
 
-reason := $"{task} task: {preferred}, but a budget is nearly used: {class}" if {
-	auto
+basis := $"{task} task: {preferred}, but a budget is nearly used: {class}" if {
+	chosen_by_class
 	not thrifty
 	class != preferred
+}
+
+basis := $"{task} task: cheapest of {count(measured)} within {data.routing.quality.margin} of the best measured quality" if {
+	auto
+	measured != []
+}
+
+default chosen_by_class := false
+
+chosen_by_class if {
+	auto
+	measured == []
 }
 
 fired contains $"routing.{task}" if auto
@@ -237,7 +374,7 @@ default stuck := false
 
 stuck if {
 	not caller.modelless
-	count(tried) == 0
+	candidates == []
 	count(pool) > 0
 }
 

@@ -312,3 +312,171 @@ test_a_chat_has_one_context_however_many_messages if {
 	changed := {"content": {"tokens_estimate": 50000, "messages": 10}, "request": {"model": "campus-8b"}}
 	testing.refusals(decide(changed)) == {"routing.prompt_too_long"}
 }
+
+# --- Measured quality
+
+figures(quality, usd) := {
+	"quality": quality, "low": quality - 0.05, "high": quality + 0.05, "samples": 400, "usd_per_1000_tasks": usd,
+	"measured": "2026-11-01", "valid_until": "2027-01-31", "suite": "lms",
+	"suite_sha256": "0000000000000000000000000000000000000000000000000000000000000000",
+}
+
+# Of closed tasks: the campus model is within the margin of the best, and the cheapest that is.
+known := {
+	"gpt-6-sol": figures(0.83, 4),
+	"gpt-5.4-nano": figures(0.81, 0.3),
+	"claude-haiku-5-5": figures(0.8, 0.2),
+	"campus-8b": figures(0.72, 0.05),
+}
+
+closed := {"content": {"signals": {"multiple_choice": true}}}
+
+measured(changes, table) := result if {
+	result := aegis.decision with input as testing.request(object.union(closed, changes))
+		with data.quality as {"closed": table}
+}
+
+with_figures(model, patch) := object.union(known, {model: object.union(known[model], patch)})
+
+by_class := ["gpt-5.4-nano", "mistral-small-2603", "campus-8b", "claude-haiku-5-5"]
+
+test_the_cheapest_within_the_margin_comes_first_then_the_pool if {
+	decision := measured({}, known)
+	testing.models(decision) == ["claude-haiku-5-5", "gpt-5.4-nano", "gpt-6-sol", "mistral-small-2603", "campus-8b"]
+	decision.route.reason == "closed task: cheapest of 3 within 0.03 of the best measured quality"
+	"routing.measured" in decision.rules
+}
+
+test_where_only_the_best_is_good_enough_it_is_first_though_of_another_class if {
+	decision := measured({}, with_figures("gpt-6-sol", {"quality": 0.95}))
+	testing.models(decision) == array.concat(["gpt-6-sol"], by_class)
+	decision.route.reason == "closed task: cheapest of 1 within 0.03 of the best measured quality"
+}
+
+test_the_margin_is_exact if {
+	testing.models(measured({}, with_figures("gpt-5.4-nano", {"quality": 0.7999})))[1] == "gpt-6-sol"
+	testing.models(measured({}, with_figures("campus-8b", {"quality": 0.8})))[0] == "campus-8b"
+}
+
+test_of_two_at_one_price_the_better_is_first if {
+	testing.models(measured({}, with_figures("gpt-5.4-nano", {"usd_per_1000_tasks": 0.2})))[0] == "gpt-5.4-nano"
+}
+
+test_what_was_not_measured_or_no_longer_counts_leaves_the_catalogues_order if {
+	testing.models(measured({}, {})) == by_class
+	aged := {model: object.union(row, {"valid_until": "2026-11-23"}) | some model, row in known}
+	small := {model: object.union(row, {"samples": 99}) | some model, row in known}
+	every table in [{}, aged, small] {
+		decision := measured({}, table)
+		testing.models(decision) == by_class
+		decision.route.reason == "closed task: cheap"
+		not "routing.measured" in decision.rules
+	}
+	open := decide({}) with data.quality as {"closed": known}
+	testing.models(open)[0] == "gpt-6-sol"
+}
+
+test_a_measurement_counts_on_its_last_day_and_from_enough_tasks_on if {
+	last_day := {model: object.union(row, {"valid_until": "2026-11-24", "samples": 100}) | some model, row in known}
+	testing.models(measured({}, last_day))[0] == "claude-haiku-5-5"
+}
+
+test_one_that_no_longer_counts_is_no_measure_of_the_others if {
+	every patch in [{"valid_until": "2026-11-23"}, {"samples": 99}] {
+		decision := measured({}, with_figures("gpt-6-sol", object.union({"quality": 0.99}, patch)))
+		testing.models(decision)[0] == "claude-haiku-5-5"
+	}
+}
+
+test_without_a_margin_in_the_data_nothing_is_measured if {
+	decision := aegis.decision with input as testing.request(closed)
+		with data.quality as {"closed": known}
+		with data.routing as object.remove(data.routing, ["quality"])
+	testing.models(decision) == by_class
+}
+
+# What the caller may not have is no measure of what it may.
+test_a_model_that_the_caller_may_not_use_counts_for_nothing if {
+	frontier := object.union(known, {"gpt-6-astra": figures(0.99, 20)})
+	testing.models(measured({}, frontier))[0] == "claude-haiku-5-5"
+	researcher := aegis.decision with input as object.union(testing.researcher, closed)
+		with data.quality as {"closed": frontier}
+	testing.models(researcher)[0] == "gpt-6-astra"
+	college := {"caller": {"org": "demo-college", "team": "year-12"}}
+	testing.models(measured(college, known)) == ["campus-8b", "mistral-small-2603"]
+	unconfigured := aegis.decision with input as object.union(without(["openai"]), closed)
+		with data.quality as {"closed": known}
+	testing.models(unconfigured)[0] == "claude-haiku-5-5"
+}
+
+# The measure is the best there is, and not the best of what is up: no dearer model becomes good enough by an outage, or
+# by a fact that is missing.
+test_an_upstream_that_is_down_changes_no_measure if {
+	down := {"upstreams": {"openai": {"state": "down"}}}
+	testing.models(measured(down, known)) == ["claude-haiku-5-5", "mistral-small-2603", "campus-8b"]
+	best_only := with_figures("gpt-6-sol", {"quality": 0.95})
+	testing.models(measured(down, best_only)) == ["mistral-small-2603", "campus-8b", "claude-haiku-5-5"]
+	unknown := aegis.decision with input as json.remove(testing.request(closed), ["upstreams/openai/state"])
+		with data.quality as {"closed": best_only}
+	testing.models(unknown)[0] == "mistral-small-2603"
+}
+
+test_what_is_down_is_tried_only_when_nothing_else_is_left if {
+	up_alone := {"upstreams": {name: {"state": "down"} | some name in ["openai", "mistral", "local"]}}
+	testing.models(measured(up_alone, known)) == ["claude-haiku-5-5"]
+	nothing := {"upstreams": {name: {"state": "down"} | some name in ["openai", "anthropic", "mistral", "local"]}}
+	testing.models(measured(nothing, known)) == by_class
+}
+
+test_a_class_that_the_workflow_asks_for_is_the_least_it_gets if {
+	table := {"simple": known}
+	essay := testing.request(object.union(hello, {"purpose": {"workflow": "essay-feedback"}}))
+	decision := aegis.decision with input as essay with data.quality as table
+	testing.models(decision) == ["gpt-6-sol", "mistral-large-2512", "claude-sonnet-5-5"]
+	decision.route.reason == "simple task: cheapest of 1 within 0.03 of the best measured quality"
+	elsewhere := aegis.decision with input as testing.request(hello) with data.quality as table
+	testing.models(elsewhere)[0] == "claude-haiku-5-5"
+}
+
+test_a_budget_that_runs_low_is_a_ceiling if {
+	best_only := {"open": with_figures("gpt-6-sol", {"quality": 0.95})}
+	testing.models(decide({}))[0] == "gpt-6-sol" with data.quality as best_only
+	saving := aegis.decision with input as testing.request(spent(900)) with data.quality as best_only
+	testing.models(saving) == ["claude-haiku-5-5", "gpt-5.4-nano", "mistral-small-2603", "campus-8b"]
+	"routing.saving" in saving.rules
+}
+
+test_a_named_model_is_not_measured if {
+	decision := measured({"request": {"model": "gpt-6-sol"}}, known)
+	testing.models(decision) == ["gpt-6-sol"]
+	decision.route.reason == "model named by the caller"
+}
+
+test_there_are_never_more_than_eight_candidates if {
+	cheap := ["gpt-5.4-nano", "claude-haiku-5-5", "claude-haiku-4-5", "mistral-small-2603", "campus-8b"]
+	strong := ["gpt-6-sol", "gpt-5.4", "claude-sonnet-5-5", "claude-sonnet-4-5", "mistral-large-2512"]
+	decision := aegis.decision with input as testing.request(closed)
+		with data.quality as {"closed": {name: figures(0.8, 1) | some name in strong}}
+		with data.routing.pools.cheap as pool_of(cheap)
+		with data.routing.pools.strong as pool_of(strong)
+	count(decision.route.candidates) == 8
+	explained := aegis.explain with input as testing.request(closed)
+		with data.quality as {"closed": {name: figures(0.8, 1) | some name in strong}}
+		with data.routing.pools.cheap as pool_of(cheap)
+		with data.routing.pools.strong as pool_of(strong)
+	[entry | some entry in explained.considered; "eight others come before it" in entry.why] != []
+}
+
+pool_of(names) := [{"model": name, "upstream": upstream} |
+	some name in names
+	some upstream in object.keys(data.models[name].upstreams)
+]
+
+test_of_one_model_the_upstream_is_first_that_speaks_the_callers_api if {
+	models := {"gpt-5.4-nano": object.union(data.models["gpt-5.4-nano"], {"upstreams": {"anthropic": "x", "openai": "x"}})}
+	pool := [{"model": "gpt-5.4-nano", "upstream": "anthropic"}, {"model": "gpt-5.4-nano", "upstream": "openai"}]
+	decision := measured({}, known) with data.models["gpt-5.4-nano"] as models["gpt-5.4-nano"]
+		with data.routing.pools.cheap as pool
+		with data.routing.pools.strong as []
+	[place.upstream | some place in decision.route.candidates] == ["openai", "anthropic"]
+}
