@@ -358,7 +358,7 @@ export interface Input {
      */
     request: number;
     /**
-     * Of org and user, or of the credential when it has no user.
+     * Of org and user; of a credential that has no user, the one that x-aegis-user names, else of the credential.
      */
     user: number;
     /**
@@ -1429,7 +1429,7 @@ export interface AuditOutcome {
   usage: Usage | null;
   cost: Cost;
   /**
-   * The A/B test it belonged to; absent without one.
+   * The A/B test that it counts for; absent without one, and of one that a guard has stopped.
    */
   experiment?: {
     /**
@@ -1440,6 +1440,14 @@ export interface AuditOutcome {
      * The arm.
      */
     arm: string;
+    /**
+     * Digest of what it compares and for whom, so that one which was changed is counted anew.
+     */
+    definition: string;
+    /**
+     * What stays in one arm: the user, session, organisation or request that was drawn.
+     */
+    unit: string;
   };
   /**
    * Whether the model declined to answer (a refusal, a content filter). Absent: no, or not known.
@@ -3115,6 +3123,423 @@ export interface SuitePurpose {
   tags?: {
     [k: string]: string;
   };
+}
+
+/**
+ * results.json of `aegis eval run`: what an evaluation found. Money in US dollars, scores from 0 to 1.
+ */
+export interface EvalResults {
+  /**
+   * For editors.
+   */
+  $schema?: string;
+  /**
+   * Of this format.
+   */
+  version: 1;
+  /**
+   * Name of the suite.
+   */
+  suite: string;
+  /**
+   * Its title, or its name.
+   */
+  title: string;
+  /**
+   * The kind of task it measures.
+   */
+  task: 'closed' | 'simple' | 'open' | 'hard';
+  /**
+   * Digest of the suite and its tasks.
+   */
+  suite_sha256: string;
+  /**
+   * When the first model was asked, RFC 3339.
+   */
+  began: string;
+  end: EvalEnd;
+  /**
+   * Whether every task of the suite was put to every model and has a result.
+   */
+  is_complete: boolean;
+  /**
+   * Tasks of the suite.
+   */
+  tasks: number;
+  /**
+   * Of these, how many the run was to ask (--limit).
+   */
+  tasks_asked: number;
+  /**
+   * How often each task was put to each model.
+   */
+  repeats: number;
+  /**
+   * Tasks that every compared model has a score for: quality, cost and the front are of these.
+   */
+  compared_tasks: number;
+  /**
+   * What it might cost.
+   */
+  budget_usd: number;
+  /**
+   * What it cost, judges included.
+   */
+  spent_usd: number;
+  /**
+   * What a reader must know before the figures.
+   */
+  notes: string[];
+  /**
+   * Columns.
+   */
+  graders: EvalGrader[];
+  /**
+   * In the order of the suite.
+   */
+  models: EvalModel[];
+  /**
+   * Of each model with the first.
+   */
+  comparisons: EvalComparison[];
+  /**
+   * Graders that asked a model.
+   */
+  judges: EvalJudge[];
+  /**
+   * Each task.
+   */
+  items: EvalItem[];
+}
+/**
+ * How the run ended.
+ */
+export interface EvalEnd {
+  /**
+   * done; stopped by a person; budget: the next call could have cost more than was left; failed: no further call would have been answered.
+   */
+  reason: 'done' | 'stopped' | 'budget' | 'failed';
+  /**
+   * What failed.
+   */
+  message: string | null;
+}
+/**
+ * A grader.
+ */
+export interface EvalGrader {
+  /**
+   * Its column.
+   */
+  name: string;
+  /**
+   * As in the suite.
+   */
+  kind: string;
+  /**
+   * Share in the score.
+   */
+  weight: number;
+}
+/**
+ * What came of one model.
+ */
+export interface EvalModel {
+  /**
+   * Its name.
+   */
+  model: string;
+  /**
+   * Tasks that were to be put to it.
+   */
+  tasks: number;
+  /**
+   * Tasks with a score.
+   */
+  graded: number;
+  /**
+   * Whether it answered enough of the tasks to be compared: at least half.
+   */
+  is_compared: boolean;
+  /**
+   * Whether no other model is better at no more cost, or cheaper and no worse.
+   */
+  is_on_front: boolean;
+  /**
+   * Mean score, of the compared tasks where it is compared; null without a score.
+   */
+  quality: EvalInterval | null;
+  /**
+   * Mean of each grader over the same tasks; null where it gave no score.
+   */
+  graders: {
+    [k: string]: number | null;
+  };
+  /**
+   * Cost of 1,000 such answers, US dollars.
+   */
+  usd_per_1000_tasks: number | null;
+  /**
+   * Cost of all its calls, failed ones included.
+   */
+  total_usd: number;
+  /**
+   * Median time of an answer.
+   */
+  p50_ms: number | null;
+  /**
+   * 95 of 100 were faster.
+   */
+  p95_ms: number | null;
+  /**
+   * Of all answers.
+   */
+  input_tokens: number;
+  /**
+   * Of all answers.
+   */
+  output_tokens: number;
+  /**
+   * Answers that came.
+   */
+  answers: number;
+  /**
+   * Calls that failed, by error.
+   */
+  failures: {
+    [k: string]: number;
+  };
+  /**
+   * Calls whose result is unknown.
+   */
+  lost: number;
+  /**
+   * Answers without a score because a judge gave none.
+   */
+  unmarked: number;
+}
+/**
+ * A figure with its 95 % interval.
+ */
+export interface EvalInterval {
+  /**
+   * The figure.
+   */
+  estimate: number;
+  /**
+   * Lower end.
+   */
+  low: number;
+  /**
+   * Upper end.
+   */
+  high: number;
+}
+/**
+ * A model against the first on the tasks that both have a score for.
+ */
+export interface EvalComparison {
+  /**
+   * The other model.
+   */
+  model: string;
+  /**
+   * The first.
+   */
+  baseline: string;
+  /**
+   * How many.
+   */
+  tasks: number;
+  /**
+   * Mean difference of their scores, the other's less the first's.
+   */
+  difference: number;
+  /**
+   * Lower end of its 95 % interval.
+   */
+  low: number;
+  /**
+   * Upper end.
+   */
+  high: number;
+  /**
+   * Of a sign-flip test: how probable so large a difference is between models that are alike.
+   */
+  p_value: number;
+  /**
+   * Tasks on which the other scored more.
+   */
+  wins: number;
+  /**
+   * The same.
+   */
+  ties: number;
+  /**
+   * Less.
+   */
+  losses: number;
+}
+/**
+ * A grader that asked a model.
+ */
+export interface EvalJudge {
+  /**
+   * Its column.
+   */
+  grader: string;
+  /**
+   * judge or pairwise.
+   */
+  kind: 'judge' | 'pairwise';
+  /**
+   * The judge.
+   */
+  model: string;
+  /**
+   * What it was asked, with names in place of what was judged.
+   */
+  prompt: string;
+  /**
+   * Calls made.
+   */
+  calls: number;
+  /**
+   * Calls that had to be made again because no mark was found.
+   */
+  reminders: number;
+  /**
+   * Judgements without a mark all the same.
+   */
+  unmarked: number;
+  /**
+   * Calls that failed.
+   */
+  failed: number;
+  /**
+   * Calls whose result is unknown.
+   */
+  lost: number;
+  /**
+   * What judging cost.
+   */
+  total_usd: number;
+  /**
+   * Of a pairwise judge: share of pairs in which the order of the answers decided. 0 is without position bias; null without pairs.
+   */
+  order_decided: number | null;
+  /**
+   * With people's marks; null without any.
+   */
+  agreement: EvalAgreement | null;
+}
+/**
+ * How far the judge agrees with people.
+ */
+export interface EvalAgreement {
+  /**
+   * Answers that both marked.
+   */
+  marks: number;
+  /**
+   * Share of equal marks.
+   */
+  exact: number;
+  /**
+   * Cohen's, quadratic weights; null when one of them gave one mark only.
+   */
+  kappa: number | null;
+  /**
+   * Rank correlation; null likewise.
+   */
+  spearman: number | null;
+}
+/**
+ * A task with the answers side by side.
+ */
+export interface EvalItem {
+  /**
+   * Of the dataset.
+   */
+  id: string;
+  /**
+   * As it was put.
+   */
+  prompt: string;
+  /**
+   * By model, then repeat.
+   */
+  answers: EvalAnswer[];
+}
+/**
+ * An answer to a task.
+ */
+export interface EvalAnswer {
+  /**
+   * Who was asked.
+   */
+  model: string;
+  /**
+   * The how-manieth time, from 0.
+   */
+  repeat: number;
+  /**
+   * answered; failed: an error came in its place; lost: asked before a crash, its result unknown; unasked.
+   */
+  state: 'answered' | 'failed' | 'lost' | 'unasked';
+  /**
+   * The answer.
+   */
+  text: string;
+  /**
+   * Why there is none.
+   */
+  error: string | null;
+  /**
+   * Weighted mean of the grades; null when it is missing.
+   */
+  score: number | null;
+  /**
+   * By grader.
+   */
+  grades: EvalGrade[];
+  /**
+   * What it cost, US dollars.
+   */
+  usd: number;
+  /**
+   * Time until it was whole.
+   */
+  ms: number;
+  /**
+   * Tokens of the prompt.
+   */
+  input_tokens: number;
+  /**
+   * Tokens of the answer.
+   */
+  output_tokens: number;
+  /**
+   * Of `aegis explain`.
+   */
+  decision_id: string | null;
+}
+/**
+ * A grader's word on an answer.
+ */
+export interface EvalGrade {
+  /**
+   * Its column.
+   */
+  grader: string;
+  /**
+   * 0 to 1; null when it is missing, which is not 0.
+   */
+  score: number | null;
+  /**
+   * In a few words, what it saw.
+   */
+  note: string;
 }
 
 /**

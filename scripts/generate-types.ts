@@ -18,6 +18,7 @@ const SCHEMAS = [
   'admin-create-key',
   'admin-rotate-key',
   'suite',
+  'eval-results',
   'feedback',
 ];
 const TARGET = 'gateway/types.gen.ts';

@@ -5,6 +5,7 @@ import { auditCommand } from './audit.ts';
 import { buildCommand } from './build.ts';
 import { checkCommand } from './check.ts';
 import { doctorCommand } from './doctor.ts';
+import { evalCommand } from './eval.ts';
 import { explainCommand } from './explain.ts';
 import { initCommand } from './init.ts';
 import { keysCommand } from './keys.ts';
@@ -36,6 +37,7 @@ const COMMANDS = [
   explainCommand,
   keysCommand,
   reportCommand,
+  evalCommand,
   auditCommand,
 ];
 

@@ -1,4 +1,5 @@
 import type { Suite } from '../types.gen.ts';
+import { DEFAULT_OUTPUT_CAP } from './call-bound.ts';
 
 /** A chat request of an evaluation. */
 export interface ChatRequest {
@@ -65,7 +66,7 @@ export const askGateway = ({ url, key, purpose, suite }: GatewayAccess): Ask => 
     ...(purpose.workflow === undefined ? {} : { 'x-aegis-workflow': purpose.workflow }),
   };
   const once = async ({ model, messages, parameters }: ChatRequest): Promise<ChatAnswer | number> => {
-    const body = JSON.stringify({ max_completion_tokens: 1024, ...parameters, model, messages });
+    const body = JSON.stringify({ max_completion_tokens: DEFAULT_OUTPUT_CAP, ...parameters, model, messages });
     const started = performance.now();
     let answer: Response;
     let text: string;
@@ -91,6 +92,9 @@ export const askGateway = ({ url, key, purpose, suite }: GatewayAccess): Ask => 
       const isFinal = answer.status === 401 || error.code === 'budget_exceeded';
       throw new AskError(`${answer.status} ${error.code}: ${error.message}`, { ...known, isFinal, isUnasked: isFinal });
     }
+    // A fallback's answer says nothing of the model that was asked.
+    const answered = answer.headers.get('x-aegis-model');
+    if (answered !== null && answered !== model) throw new AskError(`${answered} answered in its place`, known);
     return { ...readAnswer(text), ms, ...known };
   };
   return async (request, signal) => {

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { dirname, extname, join } from 'node:path';
+import { dirname, extname, resolve } from 'node:path';
 import { parseCsv } from '../parse-csv.ts';
 import type { Suite, SuiteAudit } from '../types.gen.ts';
 import { createRandom, drawPositions } from './statistics/random.ts';
@@ -18,7 +18,7 @@ export const readDataset = async (
   suiteFile: string,
   drawRecorded: DrawRecorded,
 ): Promise<Task[]> => {
-  const rows = dataset.items ?? (dataset.file ? await readRows(join(dirname(suiteFile), dataset.file)) : undefined);
+  const rows = dataset.items ?? (dataset.file ? await readRows(resolve(dirname(suiteFile), dataset.file)) : undefined);
   const all = (rows ?? (await drawRecorded(dataset.audit ?? {}))) as Record<string, unknown>[];
   const wanted = Object.entries(dataset.where ?? {});
   const tasks = all

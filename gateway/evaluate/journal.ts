@@ -1,5 +1,6 @@
 import { type FileHandle, mkdir, open, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { takeWriterLock, type WriterLock } from '../audit/lock.ts';
 import { SuiteError } from './suite.ts';
 
 /** A request that a run makes: an answer to a task, or a judgement of answers. */
@@ -22,7 +23,7 @@ export interface CallResult extends CallName {
 }
 
 type Line =
-  | { readonly kind: 'run'; readonly suite_sha256: string; readonly time: string }
+  | { readonly kind: 'run'; readonly answers_sha256: string; readonly time: string }
   | ({ readonly kind: 'asked' } & CallName)
   | ({ readonly kind: 'withdrawn' } & CallName)
   | ({ readonly kind: 'result' } & CallResult);
@@ -32,6 +33,10 @@ type Line =
  * twice: one that was made and whose result is not here is lost, and may have been paid.
  */
 export interface Journal {
+  /** When the run began, RFC 3339. */
+  readonly began: string;
+  /** What all calls cost together, millionths of a US dollar, also of results that later ones replaced. */
+  readonly spentMicroUsd: number;
   readonly results: ReadonlyMap<string, CallResult>;
   /** Calls that were made and have no result. */
   readonly lost: ReadonlySet<string>;
@@ -43,29 +48,51 @@ export interface Journal {
 }
 
 /**
- * Opens the journal of a run, and goes on where it ended. Throws SuiteError when it belongs to another suite or other
- * tasks, and when a line but the last is damaged; a last line that was cut by a crash is removed.
+ * Opens the journal of a run, and goes on where it ended; `answersSha256` is the digest of what the answers depend on.
+ * Throws SuiteError when that is another one, when another process has it open, and when a line but the last is damaged; a
+ * last line that was cut by a crash is removed.
  */
-export const openJournal = async (file: string, suiteSha256: string): Promise<Journal> => {
-  await mkdir(dirname(file), { recursive: true });
+export const openJournal = async (file: string, answersSha256: string): Promise<Journal> => {
+  // Prompts and answers may be somebody's.
+  await mkdir(dirname(file), { recursive: true, mode: 0o700 });
+  const lock = lockOf(file);
   const handle = await open(file, 'a+', 0o600);
   try {
     const { lines, wholeBytes } = parseLines(await readFile(file, 'utf8'), file);
     await handle.truncate(wholeBytes);
     const [first] = lines;
-    if (first && (first.kind !== 'run' || first.suite_sha256 !== suiteSha256)) {
+    if (first && (first.kind !== 'run' || first.answers_sha256 !== answersSha256)) {
       throw new SuiteError(
         `${file} is of another version of the suite or its tasks: give the run another folder (--results), or remove it`,
       );
     }
-    return await journalOf(handle, lines, suiteSha256);
+    return await journalOf(handle, lock, lines, answersSha256);
   } catch (error) {
     await handle.close();
+    lock.release();
     throw error;
   }
 };
 
-const journalOf = async (handle: FileHandle, lines: readonly Line[], suiteSha256: string): Promise<Journal> => {
+/** Two runs of one journal would pay twice. */
+const lockOf = (file: string): WriterLock => {
+  try {
+    return takeWriterLock(`${file}.lock`);
+  } catch (error) {
+    if ((error as { code?: unknown }).code !== 'audit_locked') throw error;
+    throw new SuiteError(`another run writes ${file}: wait for it, or stop it`, { cause: error });
+  }
+};
+
+const journalOf = async (
+  handle: FileHandle,
+  lock: WriterLock,
+  lines: readonly Line[],
+  answersSha256: string,
+): Promise<Journal> => {
+  const [opening] = lines;
+  const began = opening?.kind === 'run' ? opening.time : new Date().toISOString();
+  let spentMicroUsd = 0;
   const results = new Map<string, CallResult>();
   const lost = new Set<string>();
   for (const line of lines) {
@@ -75,6 +102,7 @@ const journalOf = async (handle: FileHandle, lines: readonly Line[], suiteSha256
       const { kind: _, ...result } = line;
       results.set(line.call, result);
       lost.delete(line.call);
+      spentMicroUsd += line.costMicroUsd;
     }
   }
   let last: Promise<void> = Promise.resolve();
@@ -85,8 +113,12 @@ const journalOf = async (handle: FileHandle, lines: readonly Line[], suiteSha256
     });
     return last;
   };
-  if (lines.length === 0) await append({ kind: 'run', suite_sha256: suiteSha256, time: new Date().toISOString() });
+  if (lines.length === 0) await append({ kind: 'run', answers_sha256: answersSha256, time: began });
   return {
+    began,
+    get spentMicroUsd() {
+      return spentMicroUsd;
+    },
     results,
     lost,
     asked(call) {
@@ -100,11 +132,13 @@ const journalOf = async (handle: FileHandle, lines: readonly Line[], suiteSha256
     async result(result) {
       results.set(result.call, result);
       lost.delete(result.call);
+      spentMicroUsd += result.costMicroUsd;
       await append({ kind: 'result', ...result });
     },
     async close() {
       await last.catch(() => {});
       await handle.close();
+      lock.release();
     },
   };
 };

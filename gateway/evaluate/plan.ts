@@ -23,7 +23,7 @@ export const planAnswers = (suite: Suite, tasks: readonly Task[]): PlannedCall[]
 };
 
 /** How a task is asked. Throws SuiteError when it has neither prompt nor messages, MissingFieldError as `fill`. */
-const messagesOf = ({ prompt }: Suite, task: Task): object[] => {
+export const messagesOf = ({ prompt }: Suite, task: Task): object[] => {
   if (prompt) {
     const system = prompt.system === undefined ? [] : [{ role: 'system', content: fill(prompt.system, task) }];
     return [...system, { role: 'user', content: fill(prompt.user, task) }];
@@ -33,4 +33,22 @@ const messagesOf = ({ prompt }: Suite, task: Task): object[] => {
     throw new SuiteError(`task ${task.id} has no messages: the suite needs a prompt`);
   }
   return messages as object[];
+};
+
+/** A task's messages as one text, for people and judges. */
+export const promptText = (suite: Suite, task: Task): string => {
+  const messages = messagesOf(suite, task) as readonly { role?: unknown; content?: unknown }[];
+  const texts = messages.map(({ role, content }) => ({ role: String(role), text: textOf(content) }));
+  const [only] = texts;
+  return texts.length === 1 && only ? only.text : texts.map(({ role, text }) => `${role}: ${text}`).join('\n\n');
+};
+
+const textOf = (content: unknown): string => {
+  if (typeof content === 'string') return content;
+  if (!Array.isArray(content)) return JSON.stringify(content ?? '');
+  return content
+    .map((part: { type?: unknown; text?: unknown }) =>
+      typeof part?.text === 'string' ? part.text : `(${String(part?.type)})`,
+    )
+    .join('\n');
 };

@@ -17,6 +17,8 @@ export interface RunOptions {
   readonly boundOf: (request: ChatRequest) => number;
   /** Calls that were made before a crash and whose result is lost: whether they are made again. */
   readonly repeatLost: boolean;
+  /** Whether calls that failed are made again. */
+  readonly repeatFailed?: boolean;
   /** Stops the run: calls under way end, no other begins. */
   readonly signal: AbortSignal;
   /** After each call. */
@@ -39,9 +41,12 @@ export type RunEnd =
  */
 export const runCalls = async (calls: readonly PlannedCall[], options: RunOptions): Promise<RunEnd> => {
   const { ask, journal, concurrency, budgetMicroUsd, boundOf, repeatLost, signal, onResult } = options;
-  const pending = calls.filter(({ call }) => !journal.results.has(call) && (repeatLost || !journal.lost.has(call)));
-  let spent = 0;
-  for (const { costMicroUsd } of journal.results.values()) spent += costMicroUsd;
+  const isWanted = ({ call }: PlannedCall): boolean => {
+    const result = journal.results.get(call);
+    if (result) return options.repeatFailed === true && result.error !== null;
+    return repeatLost || !journal.lost.has(call);
+  };
+  const pending = calls.filter(isWanted);
   let reserved = 0;
   let next = 0;
   let end: RunEnd = { reason: 'done' };
@@ -51,7 +56,6 @@ export const runCalls = async (calls: readonly PlannedCall[], options: RunOption
     try {
       await journal.asked(call);
       const result = await resultOf(call, request, ask, signal);
-      spent += result.costMicroUsd;
       await journal.result(result);
       onResult?.(result);
     } catch (error) {
@@ -70,7 +74,7 @@ export const runCalls = async (calls: readonly PlannedCall[], options: RunOption
       }
       const planned = pending[next] as PlannedCall;
       const bound = boundOf(planned.request);
-      if (spent + reserved + bound > budgetMicroUsd) {
+      if (journal.spentMicroUsd + reserved + bound > budgetMicroUsd) {
         // Others under way may cost less than they could: the last of them decides.
         if (reserved > 0) return;
         end = { reason: 'budget' };

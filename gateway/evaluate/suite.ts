@@ -57,7 +57,26 @@ const offsetOf = (document: ReturnType<typeof parseDocument>, path: readonly str
 /** Digest of what makes results comparable: the suite but for how it is run, and its tasks. */
 export const suiteDigest = (suite: Suite, tasks: readonly Task[]): string => {
   const { concurrency: _, budget_usd: __, models: ___, $schema: ____, title: _____, ...rest } = suite;
-  return createHash('sha256')
-    .update(JSON.stringify([rest, tasks]))
-    .digest('hex');
+  return digestOf([rest, unlabelled(suite, tasks)]);
 };
+
+/**
+ * Digest of what the answers depend on: the tasks and how they are put. Graders may change, models and repeats may be added
+ * without asking anew what was asked.
+ */
+export const answersDigest = (suite: Suite, tasks: readonly Task[]): string => {
+  const { name, prompt, parameters } = suite;
+  return digestOf([name, prompt ?? null, parameters ?? null, unlabelled(suite, tasks)]);
+};
+
+/** Tasks without what people marked: labels come after the answers. */
+const unlabelled = ({ graders }: Suite, tasks: readonly Task[]): object[] => {
+  const labels = new Set(graders.flatMap(({ human }) => (human === undefined ? [] : [human])));
+  if (labels.size === 0) return [...tasks];
+  return tasks.map(({ id, fields }) => ({
+    id,
+    fields: Object.fromEntries(Object.entries(fields).filter(([name]) => !labels.has(name))),
+  }));
+};
+
+const digestOf = (value: unknown): string => createHash('sha256').update(JSON.stringify(value)).digest('hex');

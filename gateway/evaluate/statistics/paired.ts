@@ -26,16 +26,23 @@ const ROUNDING = 1e-9;
 export const comparePaired = (differences: readonly number[], seed = 1): PairedComparison => {
   const moving = differences.filter((difference) => difference !== 0);
   return {
-    ...bootstrapMean(
-      differences.map((difference) => [difference]),
-      { seed },
-    ),
+    ...intervalOf(differences, seed),
     tasks: differences.length,
     wins: differences.filter((difference) => difference > 0).length,
     losses: differences.filter((difference) => difference < 0).length,
     ties: differences.length - moving.length,
     pValue: signFlipTest(moving, seed),
   };
+};
+
+/** The mean difference. Where all are the same there is no spread to draw from: then as few tasks differ as Wilson allows, by up to 1. */
+const intervalOf = (differences: readonly number[], seed: number): Interval => {
+  const clusters = differences.map((difference) => [difference]);
+  const [first = 0] = differences;
+  if (!differences.every((difference) => difference === first)) return bootstrapMean(clusters, { seed });
+  const { low: alike } = bootstrapMean(differences.map(() => [1]));
+  const [middle, reach] = [first * alike, 1 - alike];
+  return { estimate: first, low: Math.max(-1, middle - reach), high: Math.min(1, middle + reach) };
 };
 
 const signFlipTest = (values: readonly number[], seed: number): number => {
