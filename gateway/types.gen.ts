@@ -358,7 +358,7 @@ export interface Input {
      */
     request: number;
     /**
-     * Of org and user; of a credential that has no user, the one that x-aegis-user names, else of the credential.
+     * Of org and user, or of the credential when it has no user.
      */
     user: number;
     /**
@@ -1429,7 +1429,7 @@ export interface AuditOutcome {
   usage: Usage | null;
   cost: Cost;
   /**
-   * The A/B test that it counts for; absent without one, and of one that a guard has stopped.
+   * The A/B test it belonged to; absent without one.
    */
   experiment?: {
     /**
@@ -1440,14 +1440,6 @@ export interface AuditOutcome {
      * The arm.
      */
     arm: string;
-    /**
-     * Digest of what it compares and for whom, so that one which was changed is counted anew.
-     */
-    definition: string;
-    /**
-     * What stays in one arm: the user, session, organisation or request that was drawn.
-     */
-    unit: string;
   };
   /**
    * Whether the model declined to answer (a refusal, a content filter). Absent: no, or not known.

@@ -106,6 +106,18 @@ export const CHECKS: Readonly<Record<string, Check>> = {
     'A model in use is retired, or soon will be',
     'From that day on the provider refuses it. Put its successor in its place.',
   ),
+  experiment: error(
+    'An experiment that cannot be',
+    'With shares over 100 the last arms get less than theirs, and with an end before its start nobody takes part.',
+  ),
+  overlap: warning(
+    'Experiments or mirrors that meet',
+    'A request belongs to one experiment and one mirror, the first by id, so the other gets fewer, and with the same salt not by chance. Give each its own salt, and audiences or times that do not meet.',
+  ),
+  unmeasured: warning(
+    'Measured quality that decides nothing',
+    'A measurement has ended or rests on too few tasks, or a model in use has none where others have: routing goes on without it. Measure again.',
+  ),
   accept: fixed(
     'An acceptance that is not one',
     'Write “# aegis: accept CHECK because REASON”, right above the line of the finding.',

@@ -3,6 +3,8 @@ import { Ajv, type ErrorObject } from 'ajv';
 import addFormats from 'ajv-formats';
 import type { PolicyData } from './check-data-files.ts';
 import { deprecatedModels } from './check-deprecated.ts';
+import { experimentProblems } from './check-experiments.ts';
+import { qualityGaps } from './check-quality.ts';
 import type { Remark } from './finding.ts';
 import { danglingReferences } from './references.ts';
 
@@ -12,8 +14,9 @@ const formats = addFormats as unknown as { default?: (ajv: Ajv) => void } & ((aj
 const SCHEMA = new URL('../../schemas/policy-data.json', import.meta.url);
 
 /**
- * Checks the policies' data: their shape by schemas/policy-data.json, that names refer to something, and that no model in
- * use is retired on the day `today` (YYYY-MM-DD) or soon after. Findings point at the line of the value.
+ * Checks the policies' data: their shape by schemas/policy-data.json, that names refer to something, that experiments can
+ * be and do not meet, that no model in use is retired on the day `today` (YYYY-MM-DD) or soon after, and that measured
+ * quality counts on that day. Findings point at the line of the value.
  */
 export const checkData = ({ tables, locate }: PolicyData, today: string): Remark[] => {
   if (Object.keys(tables).length === 0) return [];
@@ -33,6 +36,12 @@ export const checkData = ({ tables, locate }: PolicyData, today: string): Remark
   }
   for (const { path, why, fix } of deprecatedModels(tables, today)) {
     remarks.push({ ...locate(path), check: 'deprecated-model', why: `${path.join('.')}: ${why}`, fix });
+  }
+  for (const { path, check, why, fix } of experimentProblems(tables)) {
+    remarks.push({ ...locate(path), check, why, fix });
+  }
+  for (const { path, why, fix } of qualityGaps(tables, today)) {
+    remarks.push({ ...locate(path), check: 'unmeasured', why, fix });
   }
   return remarks;
 };

@@ -14,6 +14,13 @@ const REFERENCES: readonly (readonly [path: string, table: string])[] = [
   ['workflows.*.roles.{key}', 'roles'],
   ['routing.pools.*.*.model', 'models'],
   ['routing.pools.*.*.upstream', 'upstreams'],
+  ['quality.*.{key}', 'models'],
+  ['experiments.*.organizations.{key}', 'organizations'],
+  ['experiments.*.workflows.{key}', 'workflows'],
+  ['experiments.*.arms.*.model', 'models'],
+  ['mirrors.*.organizations.{key}', 'organizations'],
+  ['mirrors.*.workflows.{key}', 'workflows'],
+  ['mirrors.*.model', 'models'],
 ];
 
 /** A name that refers to nothing. */
@@ -49,6 +56,10 @@ export const danglingReferences = (data: Table): DanglingReference[] => {
       if (!chats(row)) dangling.push({ path: [...path, 'model'], name: String(model), table: CHAT_MODELS });
     }
   }
+  for (const { path, name } of CHAT_PLACES.flatMap((pattern) => select(data, pattern.split('.'), []))) {
+    const row = tableOf(data.models)[name];
+    if (row !== undefined && !chats(row)) dangling.push({ path, name, table: CHAT_MODELS });
+  }
   return dangling;
 };
 
@@ -76,7 +87,8 @@ export const tableReferredTo = (path: readonly string[], key: boolean): string |
     );
   })?.[1];
 
-/** Pools are for "auto", which chooses among models that chat. */
+/** Pools are for "auto", which chooses among models that chat; experiments and mirrors are of chats. */
+const CHAT_PLACES = ['experiments.*.arms.*.model', 'mirrors.*.model'];
 const CHAT_MODELS = 'models that answer chat.completions, responses or messages';
 
 const chats = (model: unknown): boolean => {

@@ -7,10 +7,14 @@ import { dropFields } from '../../gateway/policy/field-drop.ts';
 import type { Policy } from '../../gateway/policy/policy.ts';
 import type { Input } from '../../gateway/types.gen.ts';
 import { adminInputs, demoInputs } from '../support/demo-inputs.ts';
+import { measuredData } from '../support/measured-data.ts';
 
 let policy: Policy;
+let measured: Policy;
 beforeAll(async () => {
-  policy = await createPolicy(await readBundle(await readFile(`${CHECKOUT}/bundles/default.tar.gz`)));
+  const bundle = await readBundle(await readFile(`${CHECKOUT}/bundles/default.tar.gz`));
+  policy = await createPolicy(bundle);
+  measured = await createPolicy({ ...bundle, data: { ...measuredData(policy.data) } });
 });
 
 /** The paths of all fields of objects, objects in lists too. */
@@ -85,16 +89,36 @@ describe('the default policies', () => {
   });
 
   // The same on the inputs of the scenarios is a part of `aegis test`.
-  test('with any field of these inputs missing, deny or grant no more', () => {
-    const dropped = dropFields(
-      Object.entries(inputs).map(([name, input]) => ({ name, input })),
-      policy,
+  test.each([
+    ['as they are', () => policy],
+    ['with measurements, experiments and mirrors', () => measured],
+  ])('%s: with any field of these inputs missing, deny or grant no more', (_, decides) => {
+    // Each with draws of its own, so that all arms and both sides of a share are among them.
+    const drawn = Object.entries(inputs).flatMap(([name, input]) =>
+      [0, 1700, 3400, 5100].map((bucket) => ({
+        name: `${name}, drawn by ${bucket}`,
+        input: { ...input, bucket: { request: bucket, user: bucket, session: bucket, org: bucket } },
+      })),
     );
+    const dropped = dropFields(drawn, decides());
     const granted = dropped.flatMap(({ field, open }) =>
       open.map(({ base, grants }) => `${base.name} without ${field}: ${grants.map(({ how }) => how).join('; ')}`),
     );
     expect(granted).toEqual([]);
     expect(dropped.length).toBeGreaterThan(60);
-    expect(dropped.find(({ field }) => field === 'caller.roles')?.decided).toBe(Object.keys(inputs).length);
+    expect(dropped.find(({ field }) => field === 'caller.roles')?.decided).toBe(drawn.length);
+  });
+
+  test('have arms, mirrors and measured orders among these inputs', () => {
+    const rules = new Set<string>();
+    for (const input of Object.values(inputs)) {
+      for (let bucket = 0; bucket < 10_000; bucket += 500) {
+        const drawn = { ...input, bucket: { request: bucket, user: bucket, session: bucket, org: bucket } };
+        for (const rule of measured.decide(drawn).rules) rules.add(rule);
+      }
+    }
+    expect([...rules]).toEqual(
+      expect.arrayContaining(['experiments.assigned', 'mirrors.mirrored', 'routing.measured']),
+    );
   });
 });

@@ -1,26 +1,44 @@
 import { execFile } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { buildBundle } from '../../gateway/policy/build.ts';
 import { CHECKOUT, type Compiler, requireCompiler } from '../../gateway/policy/compiler.ts';
 import { createPolicy, type MeteredPolicy } from '../../gateway/policy/engine.ts';
 import { readSchema, validator } from '../../gateway/schema.ts';
 import type { Input } from '../../gateway/types.gen.ts';
+import { measuredData } from '../support/measured-data.ts';
 import { request, student } from '../support/reference-input.ts';
 
 const run = promisify(execFile);
 let compiler: Compiler;
 let policy: MeteredPolicy;
+/** Of the policies with measurements, experiments and mirrors. */
+let measured: MeteredPolicy;
+let home: string;
 
 beforeAll(async () => {
   compiler = await requireCompiler();
   const { bundle } = await buildBundle({ policies: join(CHECKOUT, 'policies'), sequence: 1, compiler });
   policy = await createPolicy(bundle);
+  const data = measuredData(policy.data);
+  measured = await createPolicy({ ...bundle, data: { ...data } });
+  home = await mkdtemp(join(tmpdir(), 'aegis-measured-'));
+  await cp(join(CHECKOUT, 'policies'), join(home, 'policies'), { recursive: true });
+  for (const table of ['quality', 'experiments', 'mirrors'] as const) {
+    await writeFile(join(home, 'policies', table, 'data.yaml'), JSON.stringify(data[table]));
+  }
 }, 300_000);
+afterAll(() => rm(home, { recursive: true, force: true }));
+
+/** The policies as they are, and with data where they have none; and where their sources are. */
+const VARIANTS: [string, () => MeteredPolicy, () => string][] = [
+  ['as the policies are', () => policy, () => join(CHECKOUT, 'policies')],
+  ['with measurements, experiments and mirrors', () => measured, () => join(home, 'policies')],
+];
 
 const isInput = validator<Input>(readSchema('input'));
 
@@ -86,6 +104,8 @@ const anyInput: fc.Arbitrary<Input> = fc
     verbs: fc.constantFrom(0, 1, 4),
     complexity: fc.constantFrom(0, 0.1, 0.32, 0.6, 0.85, 1),
     spent: fc.constantFrom(0, 0.79, 0.8, 1.2),
+    bucket: fc.integer({ min: 0, max: 9999 }),
+    stopped: mostly<Input['experiments']>({}, { 'a-tutor': { stopped: true }, 'b-frontier': { stopped: false } }),
     states: fc.record({
       openai: fc.constantFrom('up' as const, 'degraded' as const, 'down' as const, null),
       anthropic: fc.constantFrom('up' as const, 'down' as const, null),
@@ -116,6 +136,8 @@ const anyInput: fc.Arbitrary<Input> = fc
       spend: student.spend.map((entry) => ({ ...entry, micro_usd: Math.floor(entry.cap_micro_usd * draw.spent) })),
     });
     input.upstreams = structuredClone(input.upstreams); // shared with the reference input
+    input.bucket = { request: draw.bucket, user: draw.bucket, session: draw.bucket, org: draw.bucket };
+    input.experiments = draw.stopped;
     input.purpose.tags = draw.tags;
     input.content.pii = draw.pii;
     input.content.secrets = draw.secrets;
@@ -127,9 +149,11 @@ const anyInput: fc.Arbitrary<Input> = fc
     return input;
   });
 
-describe('any valid input', () => {
+describe.each(VARIANTS)('any valid input, %s,', (_, decides, sources) => {
   test('gets a well-formed decision, and its rules are explained', () => {
+    const policy = decides();
     const table = policy.manifest.metadata.aegis.rules;
+    const fired = new Set<string>();
     let allowed = 0;
     let decided = 0;
     fc.assert(
@@ -138,6 +162,7 @@ describe('any valid input', () => {
         const decision = policy.decide(input); // throws when it is not of schemas/decision.json
         decided++;
         if (decision.allow) allowed++;
+        for (const rule of decision.rules) fired.add(rule);
         expect(decision.allow).toBe(decision.deny.length === 0);
         expect(decision.deny.every(({ rule }) => decision.rules.includes(rule))).toBe(true);
         expect(decision.rules.filter((id) => table[id] === undefined)).toEqual([]);
@@ -148,9 +173,12 @@ describe('any valid input', () => {
           if (SILENT.has(input.request.endpoint)) expect(cap).toBeUndefined();
           else expect(cap).toBeGreaterThan(0);
           if (input.request.model === 'auto') expect(NAMED_ONLY.has(input.request.endpoint)).toBe(false);
-          for (const { model, upstream } of decision.route.candidates) {
+          const { mirror } = decision.route;
+          if (decision.route.experiment !== null) expect(input.request.model).toBe('auto');
+          if (mirror !== null) expect(mirror.model).not.toBe(decision.route.candidates[0]?.model);
+          for (const { model, upstream } of [...decision.route.candidates, ...(mirror ? [mirror] : [])]) {
             expect(input.upstreams[upstream]?.endpoints).toContain(input.request.endpoint);
-            if (NAMED_ONLY.has(input.request.endpoint)) expect(model).toBe(input.request.model);
+            if (NAMED_ONLY.has(input.request.endpoint)) expect([model, mirror]).toEqual([input.request.model, null]);
             else expect(model).not.toMatch(/embed/);
           }
         }
@@ -158,18 +186,26 @@ describe('any valid input', () => {
         expect(decision.acting_for).toBe(acts ? 'zoe' : null);
         if (decision.allow && input.request.end_user.source === 'header') expect(acts).toBe(true);
         if (!decision.allow) expect(decision.route.candidates).toEqual([]);
-        const away = decision.route.candidates.some(({ upstream }) => input.upstreams[upstream]?.third_party);
+        const { candidates, mirror } = decision.route;
+        const places = mirror === null ? candidates : [...candidates, mirror];
+        const away = places.some(({ upstream }) => input.upstreams[upstream]?.third_party);
         const tokenized = decision.redact.filter(({ action }) => action === 'tokenize');
         if (away) expect(tokenized).toHaveLength(5);
       }),
-      { numRuns: 3000 },
+      { numRuns: 2500 },
     );
     // The generator must reach both.
     expect(allowed).toBeGreaterThan(40);
     expect(decided - allowed).toBeGreaterThan(20);
+    if (policy === measured) {
+      expect([...fired]).toEqual(
+        expect.arrayContaining(['experiments.assigned', 'mirrors.mirrored', 'routing.measured']),
+      );
+    }
   });
 
   test('is explained as it was decided: the candidates in order, a reason for each model, a need for each refusal', () => {
+    const policy = decides();
     const reasons = new Set<string>();
     fc.assert(
       fc.property(anyInput, (input) => {
@@ -188,13 +224,14 @@ describe('any valid input', () => {
           if (verdict === 'lost') for (const text of why) reasons.add(text);
         }
       }),
-      { numRuns: 2000 },
+      { numRuns: 1500 },
     );
     // The generator must reach most of what can be said.
     expect(reasons.size).toBeGreaterThan(40);
   });
 
   test('is decided by WASM as by the compiler’s own interpreter', async () => {
+    const policy = decides();
     const folder = await mkdtemp(join(tmpdir(), 'aegis-differential-'));
     try {
       const inputs = fc.sample(anyInput, 200);
@@ -208,7 +245,7 @@ describe('any valid input', () => {
       ] as const) {
         const { stdout } = await run(
           compiler.path,
-          ['exec', '--decision', entrypoint, '--fail', '-b', join(CHECKOUT, 'policies'), ...files],
+          ['exec', '--decision', entrypoint, '--fail', '-b', sources(), ...files],
           { maxBuffer: 1 << 26 },
         );
         const { result } = JSON.parse(stdout) as { result: { path: string; result: unknown }[] };

@@ -208,6 +208,7 @@ shortcomings(measurement) := array.flatten([
 	[$"measurement ended on {measurement.valid_until}" | measurement.valid_until < caller.today],
 	[$"measured {measurement.quality}, {routing.below(measurement) / 10000} below the best" |
 		routing.counts(measurement)
+		routing.below(measurement) > 0
 		not routing.good_enough(measurement)
 	],
 ]) if {

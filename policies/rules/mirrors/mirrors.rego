@@ -19,7 +19,15 @@ default mirror := null
 # description: The request is of the share that a mirror of policies/mirrors/data.yaml draws, and its organisation has evaluation set.
 # custom:
 #   code: mirrored
-mirror := copies[0]
+mirror := {
+	"id": drawn,
+	"model": place.model,
+	"upstream": place.upstream,
+	"daily_micro_usd": round(1000000 * data.mirrors[drawn].usd_per_day),
+} if {
+	routing.thrifty
+	place.model != routing.candidates[0].model
+}
 
 fired contains "mirrors.mirrored" if is_object(mirror)
 
@@ -27,9 +35,9 @@ default writes := false
 
 writes if input.request.endpoint in {"chat.completions", "responses", "messages"}
 
-# The first by id counts. What it may cost is the organisation's affair and not the role's, so the role's classes say
-# nothing here; all else that keeps a model from this request keeps it from a mirror.
-copies := [copy |
+# The first by id. When its model cannot be asked nothing is mirrored: another that steps in would get a share that is not
+# its own.
+drawn := [id |
 	some id in sort(object.keys(data.mirrors))
 	writes
 	caller.organization.evaluation == true
@@ -37,16 +45,11 @@ copies := [copy |
 	input.request.time < entry.until
 	traffic.concerned(entry)
 	traffic.draw("request", entry.salt) < round(100 * entry.percent)
-	routing.thrifty
-	entry.model != routing.candidates[0].model
-	place := [place | some place in routing.sites(entry.model); masked_for(place.upstream)][0]
-	copy := {
-		"id": id,
-		"model": entry.model,
-		"upstream": place.upstream,
-		"daily_micro_usd": round(1000000 * entry.usd_per_day),
-	}
-]
+][0]
+
+# What it may cost is the organisation's affair and not the role's, so the role's classes say nothing here; all else that
+# keeps a model from this request keeps it from a mirror.
+place := [site | some site in routing.sites(data.mirrors[drawn].model); masked_for(site.upstream)][0]
 
 # A mirror changes nothing of the request, its masking included: text that stays with the operator does so here too.
 masked_for(upstream) if input.upstreams[upstream].third_party == false

@@ -128,6 +128,7 @@ test_what_stays_with_the_operator_is_mirrored_there_alone if {
 test_of_several_the_first_by_id_counts if {
 	both := object.union(candidate, {"a-first": object.union(candidate["new-tutor"], {"model": "mistral-large-2512"})})
 	decide({}, both).route.mirror.id == "a-first"
+	decide({"upstreams": {"mistral": {"state": "down"}}}, both).route.mirror == null
 }
 
 test_without_a_fact_there_is_no_mirror if {

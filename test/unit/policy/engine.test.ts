@@ -21,11 +21,27 @@ const ALLOWED: Decision = {
   cache: null,
   rules: [],
 };
+const mirroring = (change: object) => ({
+  ...ALLOWED,
+  route: { ...ALLOWED.route, mirror: { id: 'm', model: 'small', upstream: 'openai', daily_micro_usd: 1, ...change } },
+});
+const assigning = (id: string, arm: string) => ({ ...ALLOWED, route: { ...ALLOWED.route, experiment: { id, arm } } });
 const NONE = { ...ALLOWED, allow: false, route: { ...ALLOWED.route, candidates: [] } };
 
 /** Answers with the JSON in a header, so that one module can give any decision; without one it denies. */
 const ECHO = {
   'models/data.json': JSON.stringify(MODELS),
+  'experiments/data.json': JSON.stringify({
+    ab: {
+      title: 'A or B',
+      unit: 'user',
+      salt: 1,
+      start: '2026-01-01T00:00:00.000Z',
+      end: '2027-01-01T00:00:00.000Z',
+      arms: { control: { share: 50 }, b: { share: 50 } },
+      metric: { name: 'cost', better: 'lower' },
+    },
+  }),
   'aegis/decision.rego': `package aegis
 
 default decision := ${JSON.stringify(NONE)}
@@ -64,6 +80,7 @@ describe('a policy', () => {
   test('gives a decision that is whole', () => {
     expect(policy.decide(answering(ALLOWED))).toEqual(ALLOWED);
     expect(policy.decide(answering(NONE)).allow).toBe(false);
+    for (const whole of [mirroring({}), assigning('ab', 'b')]) expect(policy.decide(answering(whole))).toEqual(whole);
   });
 
   test.each<[string, unknown, RegExp]>([
@@ -88,7 +105,12 @@ describe('a policy', () => {
       { ...ALLOWED, route: { ...ALLOWED.route, candidates: [{ model: 'small', upstream: 'mistral' }] } },
       /does not serve/,
     ],
-    ['names a mirror, which no stage executes', { ...ALLOWED, route: { ...ALLOWED.route, mirror: 'small' } }, /mirror/],
+    ['names a mirror without its budget', { ...ALLOWED, route: { ...ALLOWED.route, mirror: 'small' } }, /mirror/],
+    ['mirrors an unknown model', mirroring({ model: 'large' }), /unknown model "large"/],
+    ['mirrors at an upstream without the model', mirroring({ upstream: 'mistral' }), /does not serve/],
+    ['names an unknown experiment', assigning('other', 'control'), /arm "control" of "other"/],
+    ['names an arm that the experiment has not', assigning('ab', 'c'), /arm "c" of "ab"/],
+    ['names a property of every object as an arm', assigning('ab', 'constructor'), /arm "constructor"/],
     ['names a cache, which no stage executes', { ...ALLOWED, cache: { ttl_s: 1 } }, /cache/],
     [
       'redacts answers, which no stage executes',

@@ -1,0 +1,50 @@
+import { beforeAll, expect, test } from '@jest/globals';
+import { createScenarioPolicies, type PolicyFor } from '../../../gateway/cli/scenario-policies.ts';
+import type { Bundle } from '../../../gateway/policy/bundle.ts';
+import { requireCompiler } from '../../../gateway/policy/compiler.ts';
+import { createPolicy } from '../../../gateway/policy/engine.ts';
+import type { Policy } from '../../../gateway/policy/policy.ts';
+import type { Scenario } from '../../../gateway/types.gen.ts';
+import { allowAll, compile, MODELS } from '../../support/policy-fixture.ts';
+
+let bundle: Bundle;
+let policy: Policy;
+let policyFor: PolicyFor;
+beforeAll(async () => {
+  await requireCompiler();
+  bundle = await compile(allowAll());
+  policy = await createPolicy(bundle);
+  policyFor = createScenarioPolicies(bundle, policy);
+}, 600_000);
+
+const scenario = (data?: NonNullable<Scenario['given']['data']>): Scenario => ({
+  name: 'a scenario',
+  given: { caller: { org: 'x', roles: [] }, ...(data && { data }) },
+  request: { endpoint: 'models' },
+});
+
+test('a scenario without data of its own runs on the bundle as it is', async () => {
+  expect(await policyFor(scenario())).toBe(policy);
+});
+
+test('data of a scenario are put over the bundle’s, which stay as they are', async () => {
+  const before = structuredClone(bundle.data);
+  const other = await policyFor(scenario({ models: { small: { title: 'Tiny' }, large: MODELS.small } }));
+  expect(other.data.models).toEqual({ small: { ...MODELS.small, title: 'Tiny' }, large: MODELS.small });
+  expect(bundle.data).toEqual(before);
+});
+
+test('null removes, and scenarios that give the same share one policy', async () => {
+  const patch = { models: { small: null, large: MODELS.small } };
+  const other = await policyFor(scenario(patch));
+  expect(Object.keys(other.data.models)).toEqual(['large']);
+  expect(await policyFor(scenario(structuredClone(patch)))).toBe(other);
+});
+
+test('data that no bundle may have are refused, and say where', async () => {
+  const wrong = policyFor(scenario({ models: { small: { class: 'splendid' } } }));
+  await expect(wrong).rejects.toMatchObject({
+    message: expect.stringContaining('given.data'),
+    cause: { message: expect.stringContaining('/models/small/class') },
+  });
+});
