@@ -12,6 +12,7 @@ import { candidatesOf } from './stages/candidates.ts';
 import { answerCount } from './stages/count-tokens.ts';
 import { decide, denial } from './stages/decide.ts';
 import { bucketsOf, describe, describeBodiless } from './stages/describe.ts';
+import { answerFeedback, readFeedback } from './stages/feedback.ts';
 import { forward } from './stages/forward.ts';
 import { mask } from './stages/mask.ts';
 import { answerModels } from './stages/models.ts';
@@ -77,6 +78,12 @@ const serve =
     if (head.endpoint === 'models') {
       const { input } = x.keep('described', { input: describeBodiless(head, caller, gw.facts) });
       return answerModels(gw, x, head, input, servingPolicy(gw, x, input.bucket), res);
+    }
+    if (head.endpoint === 'feedback') {
+      const said = await readFeedback(req, head, gw.limits);
+      x.time('read');
+      const { input } = x.keep('described', { input: describeBodiless(head, caller, gw.facts) });
+      return answerFeedback(gw, x, said, input, servingPolicy(gw, x, input.bucket), res);
     }
     const call = x.keep('call', await read(req, head, gw.limits));
     const policy = servingPolicy(gw, x, bucketsOf(head, caller));

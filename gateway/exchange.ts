@@ -62,6 +62,8 @@ export class Exchange {
   concluded = false;
   /** What is known of the work a provider did, from the head of its answer on. */
   evidence: Evidence | null = null;
+  /** Whether the model declined to answer, as far as its answer has been read. */
+  refused = false;
   /** The caller has left. */
   aborted = false;
   /** The gateway did not wait any longer. */

@@ -8,6 +8,7 @@ import type { Policy, PolicySource } from './policy/policy.ts';
 import type { PriceTable } from './prices.ts';
 import type { Detector, OpenVault } from './redact/redactor.ts';
 import type { Facts } from './stages/describe.ts';
+import type { FeedbackBook } from './store/feedback-book.ts';
 import type { KeyStore } from './store/key-store.ts';
 import type { Strangers } from './strangers.ts';
 import type { Telemetry } from './telemetry/telemetry.ts';
@@ -27,6 +28,7 @@ export interface Gateway {
   readonly upstreams: ReadonlyMap<string, Upstream>;
   /** The prices of a policy's catalogue. */
   prices(policy: Policy): PriceTable;
+  readonly feedback: FeedbackBook;
   readonly strangers: Strangers;
   readonly telemetry: Telemetry;
   /** Null where nobody is told. */

@@ -1,4 +1,5 @@
 import type { Exchange } from './exchange.ts';
+import { exposureOf } from './experiment.ts';
 import type { Attempt, AuditIntent, AuditOutcome, Cost, Decision, Input, Usage } from './types.gen.ts';
 
 /** How a request ended, as the stages know it. */
@@ -54,6 +55,7 @@ export const answeredBy = (x: Exchange): Attempt | undefined =>
 export const outcomeOf = (x: Exchange, ending: Ending): AuditOutcome => {
   const { head, caller, described, decision } = x.products;
   const answered = answeredBy(x);
+  const experiment = exposureOf(x);
   return {
     kind: 'outcome',
     id: decision ? x.ids.decisionId : null,
@@ -76,6 +78,8 @@ export const outcomeOf = (x: Exchange, ending: Ending): AuditOutcome => {
     attempts: x.attempts,
     usage: ending.usage,
     cost: ending.cost,
+    ...(experiment && { experiment }),
+    ...(x.refused && { refused: true }),
     stages_us: x.stagesUs as Record<string, number>,
     duration_ms: x.durationMs(),
     content: null,

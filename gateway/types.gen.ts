@@ -358,7 +358,7 @@ export interface Input {
      */
     request: number;
     /**
-     * Of org and user, or of the credential when it has no user.
+     * Of org and user; of a credential that has no user, the one that x-aegis-user names, else of the credential.
      */
     user: number;
     /**
@@ -1263,6 +1263,10 @@ export interface AuditIntent {
    */
   time: string;
   /**
+   * Of a mirrored request: the decision id of the one that was answered, whose input and decision these are. Absent: it is one itself.
+   */
+  mirror_of?: string;
+  /**
    * The input document, schemas/input.json.
    */
   input: {};
@@ -1429,7 +1433,7 @@ export interface AuditOutcome {
   usage: Usage | null;
   cost: Cost;
   /**
-   * The A/B test it belonged to; absent without one.
+   * The A/B test that it counts for; absent without one, and of one that a guard has stopped.
    */
   experiment?: {
     /**
@@ -1440,6 +1444,14 @@ export interface AuditOutcome {
      * The arm.
      */
     arm: string;
+    /**
+     * Digest of what it compares and for whom, so that one which was changed is counted anew.
+     */
+    definition: string;
+    /**
+     * What stays in one arm: the user, session, organisation or request that was drawn.
+     */
+    unit: string;
   };
   /**
    * Whether the model declined to answer (a refusal, a content filter). Absent: no, or not known.

@@ -4,6 +4,7 @@ import type { Telemetry } from './telemetry/telemetry.ts';
 /** What else can be read of a gateway, beside its own parts. */
 export interface GatewayReadings {
   readonly openRequests: () => number;
+  readonly mirrors: { readonly open: { readonly size: number }; readonly waiting: number };
   /** Why it is not ready; empty when it is. */
   readonly problems: () => readonly string[];
   /** Since when the table of keys is as the store has it, milliseconds since 1970. */
@@ -38,6 +39,10 @@ const CIRCUITS = ['closed', 'half_open', 'open'] as const;
 /** Lets telemetry read the state of a gateway whenever metrics are collected; nothing runs in between. */
 export const watchGateway = (telemetry: Telemetry, gw: Gateway, readings: GatewayReadings): void => {
   telemetry.watch('aegis.requests.open', () => [{ value: readings.openRequests() }]);
+  telemetry.watch('aegis.mirrors.open', () => [
+    { value: readings.mirrors.open.size, labels: { state: 'under_way' } },
+    { value: readings.mirrors.waiting, labels: { state: 'waiting' } },
+  ]);
   telemetry.watch('aegis.ready', () => [{ value: flag(readings.problems().length === 0) }]);
   telemetry.watch('aegis.keys.age', () => [{ value: Math.max(0, Date.now() - readings.keysFreshMs()) / 1000 }]);
   telemetry.watch('aegis.degraded', () => [
@@ -59,6 +64,7 @@ export const watchGateway = (telemetry: Telemetry, gw: Gateway, readings: Gatewa
   telemetry.watch('aegis.bundle.source.age', () => [
     { value: Math.max(0, Date.now() - (readings.bundleFreshMs() || openedMs)) / 1000 },
   ]);
+  telemetry.watch('aegis.experiment.stopped', () => [{ value: Object.keys(gw.facts.experiments()).length }]);
   watchRollout(telemetry, readings.rollout);
   watchUpstreams(telemetry, gw.upstreams);
 };

@@ -12,6 +12,8 @@ import { openAuditLog } from './audit/log.ts';
 import { conclude } from './conclude.ts';
 import { ConfigError, type Settings } from './config.ts';
 import { Exchange } from './exchange.ts';
+import { openExperimentReader } from './experiments/experiment-reader.ts';
+import { openExperimentWatch } from './experiments/watch-experiments.ts';
 import { openExplanations } from './explain/explanations.ts';
 import type { Gateway } from './gateway.ts';
 import { openHomeSecret } from './home-secret.ts';
@@ -29,16 +31,18 @@ import { createOrigin } from './policy/create-origin.ts';
 import { trustsDemoKey } from './policy/demo-key.ts';
 import type { Policy, PolicySource } from './policy/policy.ts';
 import { readPublicKeys } from './policy/signature.ts';
-import { openPolicySource } from './policy/source.ts';
+import { type FollowedSource, openPolicySource } from './policy/source.ts';
 import { createPriceTable, type PriceTable } from './prices.ts';
 import { createPseudonyms } from './pseudonym.ts';
 import { createDetector } from './redact/detect.ts';
 import { createVaults } from './redact/vault.ts';
 import { drain, listen } from './server.ts';
 import type { Facts } from './stages/describe.ts';
-import { newIds } from './stages/ids.ts';
+import { newIds, timeOfId } from './stages/ids.ts';
 import { createAlertOutbox } from './store/alert-outbox.ts';
 import { type Database, openDatabase } from './store/database.ts';
+import { createExperimentStops } from './store/experiment-stops.ts';
+import { createFeedbackStore } from './store/feedback-store.ts';
 import { createKeyRegistry } from './store/key-registry.ts';
 import { createKey, type KeyGrant } from './store/keys.ts';
 import { type LedgerFollower, openLedgerFollower } from './store/ledger-follower.ts';
@@ -50,7 +54,7 @@ import { openUsageReports } from './store/usage-reports.ts';
 import { openStrangers } from './strangers.ts';
 import { openTelemetry } from './telemetry/open-telemetry.ts';
 import { timedAudit } from './timed-audit.ts';
-import type { AuditEvent, Input } from './types.gen.ts';
+import type { AuditEvent, Input, PolicyData } from './types.gen.ts';
 import { openUpstreams } from './upstream/upstreams.ts';
 import { watchGateway } from './watch-gateway.ts';
 
@@ -205,6 +209,22 @@ const open = async (
   serving = policies;
   closers.push(() => policies.close());
 
+  const experimentStops = createExperimentStops(database.db);
+  const experimentReader = openExperimentReader({ home, url });
+  closers.push(() => experimentReader.close());
+  const experiments = openExperimentWatch({
+    policies: () => policiesOf(policies),
+    reader: experimentReader,
+    stops: experimentStops,
+    onStop: (stop, { limit, worse_by, low, high }) => {
+      const { timeMs: _timeMs, ...what } = stop;
+      record('experiment_stopped', { ...what, limit, worse_by, low, high }, 'warn');
+      telemetry.count('aegis.experiment.stops', { guard: stop.guard });
+    },
+    onError: (error) => log.warn({ cause: String(error) }, 'experiments cannot be judged'),
+  });
+  closers.push(() => experiments.close());
+
   const alerts =
     settings.alerts &&
     openAlerts({
@@ -230,12 +250,13 @@ const open = async (
     keys,
     tokens,
     limiter,
-    facts: factsOf(upstreams, limiter, pepper),
+    facts: factsOf(upstreams, limiter, pepper, experiments.experiments),
     detector: createDetector(),
     openVault: createVaults(openHomeSecret(home, 'placeholder.secret')),
     audit,
     upstreams,
     prices: pricesByPolicy(),
+    feedback: createFeedbackStore(database.db, timeOfId),
     strangers,
     telemetry,
     alerts,
@@ -274,6 +295,7 @@ const open = async (
         usage,
         policies: createPlatformPolicies({ source: policies, store: rollouts, home: logHome, publicKeys }),
         explanations,
+        experiments: { reader: experimentReader, stops: experimentStops },
       }),
     ),
     settings.adminListen,
@@ -366,15 +388,18 @@ const sharedHistory = (database: Database, ledger: LedgerFollower, keys: OpenKey
   };
 };
 
-const NO_EXPERIMENTS: Input['experiments'] = {};
-
 /** Facts for the input document: clock, budgets, upstreams. */
-const factsOf = (upstreams: Gateway['upstreams'], limiter: Gateway['limiter'], pepper: Uint8Array): Facts => ({
+const factsOf = (
+  upstreams: Gateway['upstreams'],
+  limiter: Gateway['limiter'],
+  pepper: Uint8Array,
+  experiments: Facts['experiments'],
+): Facts => ({
   now: Date.now,
   upstreams: () => Object.fromEntries([...upstreams].map(([name, upstream]) => [name, upstream.health()])),
   spend: (caller, purpose, endUser) => limiter.spend(subjectsOf(caller, purpose, endUser), Date.now()),
   pseudonym: createPseudonyms(pepper),
-  experiments: () => NO_EXPERIMENTS,
+  experiments,
 });
 
 /** Whose budgets may concern a request. How subjects are written is told at `spentSince`. */
@@ -399,6 +424,12 @@ const subjectsOf = (
   inside('use_case', purpose.use_case);
   for (const [tag, value] of Object.entries(purpose.tags)) inside('tag', `${tag}=${value}`);
   return subjects;
+};
+
+/** The data of the policies that decide: of the stable one, and of a candidate. */
+const policiesOf = (source: FollowedSource): PolicyData[] => {
+  const { stable, candidate } = source.shown();
+  return [stable, candidate?.policy].flatMap((policy) => (policy ? [policy.data] : []));
 };
 
 /** Price tables, made once a policy. */

@@ -1,3 +1,4 @@
+import type { ReportSource } from '../experiments/experiment-reports.ts';
 import type { Explanations } from '../explain/explanations.ts';
 import type { Gateway } from '../gateway.ts';
 import type { KeyRegistry } from '../store/key-registry.ts';
@@ -20,6 +21,7 @@ export interface AdminParts {
   readonly usage: UsageReports;
   readonly policies: PlatformPolicies;
   readonly explanations: Explanations;
+  readonly experiments: ReportSource;
 }
 
 /** One request to the control plane whose caller may use the operation. */

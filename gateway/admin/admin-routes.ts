@@ -3,6 +3,7 @@ import { readSchema, type Validator, validator } from '../schema.ts';
 import type { CreateKey, Input, RotateKey } from '../types.gen.ts';
 import type { Answer, Operation } from './admin-operation.ts';
 import { readDecision } from './decisions.ts';
+import { readEvaluations, readExperiments } from './experiments.ts';
 import { createKey, listKeys, redeemToken, revokeKey, rotateKey } from './keys.ts';
 import { readPolicies } from './policies.ts';
 import { readUsage } from './usage.ts';
@@ -34,6 +35,8 @@ export const ADMIN_ROUTES: readonly AdminRoute[] = [
   { method: 'GET', path: '/admin/v1/policies', endpoint: 'admin.policies', answer: readPolicies },
   { method: 'GET', path: '/admin/v1/usage', endpoint: 'admin.usage', answer: readUsage },
   { method: 'GET', path: '/admin/v1/decisions/{id}', endpoint: 'admin.decisions', answer: readDecision },
+  { method: 'GET', path: '/admin/v1/experiments', endpoint: 'admin.experiments', answer: readExperiments },
+  { method: 'GET', path: '/admin/v1/evaluations', endpoint: 'admin.evaluations', answer: readEvaluations },
   { method: 'GET', path: '/admin/v1/keys', endpoint: 'admin.keys.list', answer: listKeys },
   {
     method: 'POST',

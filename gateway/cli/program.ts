@@ -6,6 +6,7 @@ import { buildCommand } from './build.ts';
 import { checkCommand } from './check.ts';
 import { doctorCommand } from './doctor.ts';
 import { evalCommand } from './eval.ts';
+import { experimentCommand } from './experiment.ts';
 import { explainCommand } from './explain.ts';
 import { initCommand } from './init.ts';
 import { keysCommand } from './keys.ts';
@@ -37,6 +38,7 @@ const COMMANDS = [
   explainCommand,
   keysCommand,
   reportCommand,
+  experimentCommand,
   evalCommand,
   auditCommand,
 ];

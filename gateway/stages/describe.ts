@@ -172,15 +172,29 @@ const promptTokens = (call: Call): number => {
 };
 
 /** The buckets of a request, by which canaries and experiments draw. */
-export const bucketsOf = (
-  { requestId, purpose: { session } }: Pick<DescribedHead, 'requestId' | 'purpose'>,
+export const bucketsOf = (head: UnitHead, caller: Input['caller']): Input['bucket'] => {
+  const { request, user, session, org } = unitsOf(head, caller);
+  return { request: bucketOf(request), user: bucketOf(user), session: bucketOf(session), org: bucketOf(org) };
+};
+
+type UnitHead = Pick<DescribedHead, 'requestId' | 'purpose' | 'endUser'>;
+
+/**
+ * What a request belongs to, of each kind: what has one name has one bucket, and so stays in one arm. An application's
+ * credential is many people, where it says in x-aegis-user which.
+ */
+export const unitsOf = (
+  { requestId, purpose: { session }, endUser }: UnitHead,
   caller: Input['caller'],
-): Input['bucket'] => ({
-  request: bucketOf(requestId),
-  user: bucketOf(caller.user === '' ? `credential ${caller.id}` : `user ${caller.org} ${caller.user}`),
-  session: bucketOf(session === '' ? requestId : `session ${caller.org} ${session}`),
-  org: bucketOf(`org ${caller.org}`),
-});
+): Readonly<Record<keyof Input['bucket'], string>> => {
+  const user = caller.user || endUser;
+  return {
+    request: requestId,
+    user: user === '' ? `credential ${caller.id}` : `user ${caller.org} ${user}`,
+    session: session === '' ? requestId : `session ${caller.org} ${session}`,
+    org: `org ${caller.org}`,
+  };
+};
 
 const checkBounds = (input: Input): void => {
   if (!isInput(input)) throw boundError(isInput.errors?.[0]);

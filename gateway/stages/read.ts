@@ -1,7 +1,8 @@
 import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage } from 'node:http';
 import { GatewayError } from '../errors.ts';
-import { scanJson } from '../protocol/json-scan.ts';
+import type { Json } from '../protocol/fields.ts';
+import { type JsonScan, scanJson } from '../protocol/json-scan.ts';
 import type { Call, Endpoint } from '../protocol/protocol.ts';
 import { protocolOf } from '../protocol/protocols.ts';
 
@@ -27,15 +28,34 @@ const BODY_TIMEOUT_MS = 30_000;
  * `request_timeout`, `client_closed_request`, and all that parseCall throws.
  */
 export const read = async (req: IncomingMessage, head: ReadHead, limits: ReadLimits): Promise<Call> => {
-  if (head.contentLength !== null && head.contentLength > limits.bodyBytes) throw tooLarge(limits);
+  checkLength(head, limits);
   return parseCall(await readBody(req, limits), head.endpoint, limits);
+};
+
+/** Reads a body that is no call of a model. Throws GatewayError as `read`, but for what a protocol throws. */
+export const readJson = async (
+  req: IncomingMessage,
+  head: Pick<ReadHead, 'contentLength'>,
+  limits: ReadLimits,
+): Promise<Record<string, unknown>> => {
+  checkLength(head, limits);
+  return scanned(await readBody(req, limits), limits).body;
+};
+
+const checkLength = ({ contentLength }: Pick<ReadHead, 'contentLength'>, limits: ReadLimits): void => {
+  if (contentLength !== null && contentLength > limits.bodyBytes) throw tooLarge(limits);
 };
 
 /** A body as a call of its endpoint. Pure. Throws GatewayError as scanJson and Protocol.read do, and `invalid_json`. */
 export const parseCall = (raw: Buffer, endpoint: Endpoint, limits: Pick<ReadLimits, 'depth'>): Call => {
+  const { scan, body } = scanned(raw, limits);
+  return protocolOf(endpoint).read(raw, scan, body);
+};
+
+const scanned = (raw: Buffer, { depth }: Pick<ReadLimits, 'depth'>): { scan: JsonScan; body: Json } => {
   if (!isUtf8(raw)) throw new GatewayError('invalid_unicode', 'The body is not valid UTF-8.');
-  const scan = scanJson(raw, { maxDepth: limits.depth });
-  return protocolOf(endpoint).read(raw, scan, parse(raw));
+  const scan = scanJson(raw, { maxDepth: depth });
+  return { scan, body: parse(raw) };
 };
 
 const parse = (raw: Buffer): Record<string, unknown> => {

@@ -7,6 +7,7 @@ import type { Gateway } from '../gateway.ts';
 import type { Ending } from '../outcome.ts';
 import type { Call, Protocol } from '../protocol/protocol.ts';
 import { protocolOf } from '../protocol/protocols.ts';
+import { refusedIn } from '../protocol/refusal.ts';
 import { createSseSplitter, eventData } from '../protocol/sse.ts';
 import { errorIn, mayTellError } from '../protocol/stream-events.ts';
 import { createStreamTranslation, type StreamTranslation } from '../protocol/translate-stream.ts';
@@ -142,6 +143,7 @@ class StreamRelay implements AnswerSink, ContentListener {
     // A provider may repeat the operator's key in the error about it.
     const events = mayTellError(whole) ? this.#answer.candidate.upstream.hideKeys(whole) : whole;
     this.#content.receive(events);
+    this.#x.refused ||= refusedIn(events);
     this.#bound.count(events.length);
     const terminal = this.#wire.terminalAt(events);
     let out = this.#usage.push(terminal < 0 ? events : events.subarray(0, terminal));

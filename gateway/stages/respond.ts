@@ -9,6 +9,7 @@ import type { Json } from '../protocol/fields.ts';
 import type { Call } from '../protocol/protocol.ts';
 import { protocolOf } from '../protocol/protocols.ts';
 import { providerErrorOf } from '../protocol/provider-error.ts';
+import { tellsRefusal } from '../protocol/refusal.ts';
 import { mayTellError } from '../protocol/stream-events.ts';
 import { estimateTokens } from '../tokens.ts';
 import { failureError } from '../upstream/classify.ts';
@@ -68,6 +69,7 @@ const relayBody = async (gw: Gateway, x: Exchange, call: Call, answer: Answer, r
     const outputEstimate = () => Math.min(most, estimateTokens(texts()));
     x.evidence = { ...evidence, reported: wire.usage(body), outputEstimate };
   }
+  x.refused = tellsRefusal(body);
   // Some answer 200 and say an error. In the caller's own format it reads it there; another would make nothing of it.
   const failed = isOk ? providerErrorOf(body) : null;
   if (failed && translation) throw saidError(failed, answer.candidate);

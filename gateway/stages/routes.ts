@@ -19,6 +19,7 @@ export const ROUTES: readonly Route[] = [
   { method: 'POST', path: '/v1/embeddings', endpoint: 'embeddings', dialect: 'openai' },
   { method: 'POST', path: '/v1/messages', endpoint: 'messages', dialect: 'anthropic' },
   { method: 'POST', path: '/v1/messages/count_tokens', endpoint: 'messages.count_tokens', dialect: 'anthropic' },
+  { method: 'POST', path: '/v1/feedback', endpoint: 'feedback', dialect: 'openai' },
   { method: 'GET', path: '/v1/models', endpoint: 'models', dialect: 'openai' },
   { method: 'GET', path: '/v1/models/{id}', endpoint: 'models', dialect: 'openai' },
 ];

@@ -4,11 +4,13 @@ import type { BulkTarget, Value } from './bulk.ts';
 import { databaseOf } from './database.ts';
 import { keptSinceMs } from './decision-retention.ts';
 import { addDecision, DECISIONS, decisionValues } from './decision-rows.ts';
+import { EXPERIMENT_REQUESTS, experimentRequestValues, experimentRowOf } from './experiment-rows.ts';
 import { foldLedger } from './fold.ts';
 import { readPlace, savePosition } from './ledger-place.ts';
 import { ROLLUPS } from './rollup.ts';
 import {
   type DecisionTable,
+  type ExperimentRequestTable,
   LABEL_COLUMNS,
   type LabelTable,
   type Schema,
@@ -131,13 +133,15 @@ class CursorMovedError extends Error {}
 /** What one transaction adds. */
 interface Batch {
   readonly entries: UsageEntry[];
+  /** Of those among them that count for an experiment. */
+  readonly experiments: ExperimentRequestTable[];
   /** By decision id. */
   readonly decisions: Map<string, DecisionTable>;
   records: number;
   chars: number;
 }
 
-const emptyBatch = (): Batch => ({ entries: [], decisions: new Map(), records: 0, chars: 0 });
+const emptyBatch = (): Batch => ({ entries: [], experiments: [], decisions: new Map(), records: 0, chars: 0 });
 
 async function* loadBatches(
   db: Kysely<Schema>,
@@ -166,7 +170,9 @@ async function* loadBatches(
       const entry = record.kind === 'outcome' ? usageEntryOf(record) : undefined;
       if (keepsDecisions && (record.kind === 'intent' || record.kind === 'outcome'))
         batch.chars += addDecision(batch.decisions, record, sinceMs);
+      const counted = record.kind === 'outcome' ? experimentRowOf(record) : undefined;
       if (entry) batch.entries.push(entry);
+      if (counted) batch.experiments.push(counted);
       next = after;
       batch.records++;
       if (batch.entries.length >= batchRows || batch.records >= BATCH_RECORDS || batch.chars >= BATCH_CHARS)
@@ -184,7 +190,7 @@ const commit = async (
   log: string,
   from: string,
   to: string,
-  { entries, decisions }: Batch,
+  { entries, experiments, decisions }: Batch,
 ): Promise<number> =>
   await db.transaction().execute(async (transaction) => {
     // First, because it takes the write lock: rows are numbered in the order in which they can be seen.
@@ -202,6 +208,8 @@ const commit = async (
     if (moved.numUpdatedRows !== 1n) throw new CursorMovedError();
     if (decisions.size > 0)
       await databaseOf(db).bulk.fillIn(transaction, DECISIONS, [...decisions.values()], decisionValues);
+    if (experiments.length > 0)
+      await databaseOf(db).bulk.insertNew(transaction, EXPERIMENT_REQUESTS, experiments, experimentRequestValues);
     return entries.length === 0 ? 0 : await insertRows(transaction, db, entries, last - entries.length);
   });
 

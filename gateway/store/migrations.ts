@@ -1,6 +1,7 @@
 import { type CreateTableBuilder, type Kysely, sql } from 'kysely';
 import type { Database } from './database.ts';
 import { createDecisionTables } from './decision-tables.ts';
+import { createExperimentTables } from './experiment-tables.ts';
 import { LATENCY_COLUMNS } from './latency.ts';
 import { createLedgerTables } from './ledger-tables.ts';
 import { AMOUNT_COLUMNS, COUNT_COLUMNS, type Schema } from './schema.ts';
@@ -150,7 +151,9 @@ const rollouts: Migration = {
 
 const decisions: Migration = { name: '006-decisions', up: createDecisionTables };
 
-const MIGRATIONS: readonly Migration[] = [keys, usage, sharedLedger, alerts, rollouts, decisions];
+const experiments: Migration = { name: '007-experiments', up: createExperimentTables };
+
+const MIGRATIONS: readonly Migration[] = [keys, usage, sharedLedger, alerts, rollouts, decisions, experiments];
 /** Any number of its own; who migrates holds it, in this database. */
 const LOCK = 4_135_066_122;
 const LEAST_POSTGRES = 150_000;

@@ -22,6 +22,9 @@ export interface Schema {
   rollouts: RolloutTable;
   replicas: ReplicaTable;
   decisions: DecisionTable;
+  experiment_requests: ExperimentRequestTable;
+  feedback: FeedbackTable;
+  experiment_stops: ExperimentStopTable;
 }
 
 type TeamColumn = 'org' | 'team' | 'use_case' | 'workflow' | 'model' | 'upstream' | 'endpoint';
@@ -191,6 +194,52 @@ export interface DecisionTable {
   outcome: string | null;
 }
 
+/** One request that counts for an experiment. Flags are 0 or 1. */
+export interface ExperimentRequestTable {
+  request_id: string;
+  decision_id: string;
+  org: string;
+  experiment: string;
+  /** Digest of what the experiment was. */
+  definition: string;
+  arm: string;
+  /** What was drawn: a user, a session, an organisation or a request, under a name that no other has. */
+  unit: string;
+  time_ms: number;
+  outcome: string;
+  /** A whole answer went out. */
+  answered: number;
+  failed: number;
+  refused: number;
+  duration_ms: number;
+  cost_micro_usd: number;
+}
+
+/** What one caller said last of one answer. */
+export interface FeedbackTable {
+  decision_id: string;
+  /** `user <name>` or `key <id>`, within the organisation. */
+  source: string;
+  org: string;
+  time_ms: number;
+  /** 0 to 1; null where none was given. */
+  score: number | null;
+  label: string;
+  /** With personal data masked. */
+  comment: string;
+}
+
+/** Experiments that a guard has stopped. */
+export interface ExperimentStopTable {
+  experiment: string;
+  definition: string;
+  time_ms: number;
+  arm: string;
+  guard: string;
+  /** A sentence with the figures. */
+  reason: string;
+}
+
 /** Members of a set of labels: a tag with its value, or a group with the value ''. */
 export interface LabelTable {
   set_id: string;
@@ -255,6 +304,23 @@ export const USAGE_COLUMNS = [
   'first_byte_ms',
   'attempts',
 ] as const satisfies readonly (keyof UsageTable)[];
+
+export const EXPERIMENT_REQUEST_COLUMNS = [
+  'request_id',
+  'decision_id',
+  'org',
+  'experiment',
+  'definition',
+  'arm',
+  'unit',
+  'time_ms',
+  'outcome',
+  'answered',
+  'failed',
+  'refused',
+  'duration_ms',
+  'cost_micro_usd',
+] as const satisfies readonly (keyof ExperimentRequestTable)[];
 
 export const DECISION_COLUMNS = [
   'id',

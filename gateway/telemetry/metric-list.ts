@@ -264,6 +264,18 @@ export const METRICS = {
     labels: ['guard'],
     description: 'What each guard reads on all gateways together, in the unit of schemas/rollout.json.',
   },
+  'aegis.experiment.stops': {
+    kind: 'counter',
+    unit: '{experiment}',
+    labels: ['guard'],
+    description: 'Experiments that this gateway stopped, by the guard that was breached.',
+  },
+  'aegis.experiment.stopped': {
+    kind: 'gauge',
+    unit: '{experiment}',
+    labels: [],
+    description: 'Experiments of the serving policies that a guard has stopped: everybody is in control.',
+  },
   'aegis.bundle.source.age': {
     kind: 'gauge',
     unit: 's',

@@ -11,7 +11,7 @@ import type { AuditEvent } from '../../gateway/types.gen.ts';
 import { chatCompletion } from '../support/answers.ts';
 import { answerJson } from '../support/fake-upstream.ts';
 import { openTestGateway, type TestGateway } from '../support/gateway.ts';
-import { NO_EXPLANATIONS, NO_POLICIES, NO_REPORTS } from '../support/no-reports.ts';
+import { NO_EXPERIMENTS, NO_EXPLANATIONS, NO_POLICIES, NO_REPORTS } from '../support/no-reports.ts';
 
 const grant = (org: string, team: string, roles: string[], more: Partial<KeyGrant> = {}): KeyGrant => ({
   org,
@@ -430,6 +430,7 @@ describe('a change that cannot be recorded, or stored,', () => {
         usage: NO_REPORTS,
         policies: NO_POLICIES,
         explanations: NO_EXPLANATIONS,
+        experiments: NO_EXPERIMENTS,
       },
     );
     const { server, url } = await listen((req, res) => void api(req, res), { host: '127.0.0.1', port: 0 });

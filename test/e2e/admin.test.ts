@@ -7,7 +7,7 @@ import type { KeyRegistry } from '../../gateway/store/key-registry.ts';
 import type { KeyGrant } from '../../gateway/store/keys.ts';
 import type { AuditEvent } from '../../gateway/types.gen.ts';
 import { openTestGateway, PROVIDER_KEY, type TestGateway, until } from '../support/gateway.ts';
-import { NO_EXPLANATIONS, NO_POLICIES, NO_REPORTS } from '../support/no-reports.ts';
+import { NO_EXPERIMENTS, NO_EXPLANATIONS, NO_POLICIES, NO_REPORTS } from '../support/no-reports.ts';
 
 const ADMIN: KeyGrant = {
   org: 'demo-university',
@@ -159,7 +159,7 @@ describe('the control plane', () => {
   const withGateway = async (change: Partial<Gateway>, use: (url: string) => Promise<void>): Promise<void> => {
     const admin = createAdminApi(
       { ...gateway.running.gateway, ...change },
-      { keys: NO_KEYS, usage: NO_REPORTS, policies: NO_POLICIES, explanations: NO_EXPLANATIONS },
+      { keys: NO_KEYS, usage: NO_REPORTS, policies: NO_POLICIES, explanations: NO_EXPLANATIONS, experiments: NO_EXPERIMENTS },
     );
     const { server, url } = await listen((req, res) => void admin(req, res), { host: '127.0.0.1', port: 0 });
     try {

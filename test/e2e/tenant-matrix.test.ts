@@ -7,7 +7,7 @@ import { openIssuer, type TestIssuer } from '../support/issuer.ts';
 // Every endpoint × role × own and other organisation × key and token × both credential headers. What is asked for always
 // belongs to demo-university: a model at an upstream that only it may use (for completions, where there is none, a
 // workflow that only it has), or a key of its own. Callers are its own, then another
-// organisation's. Entries are `ok` or the code of the refusal; a route or a role without an entry fails.
+// organisation's. A decision that is rated is another user's: nobody may. Entries are `ok` or the code of the refusal; a route or a role without an entry fails.
 
 const OWN = `
 route                           | student              | teacher              | researcher         | service            | admin              | platform-admin
@@ -17,12 +17,15 @@ POST /v1/completions            | endpoint_not_allowed | endpoint_not_allowed | 
 POST /v1/embeddings             | endpoint_not_allowed | endpoint_not_allowed | ok                 | ok                 | ok                 | endpoint_not_allowed
 POST /v1/messages               | ok                   | ok                   | ok                 | ok                 | ok                 | endpoint_not_allowed
 POST /v1/messages/count_tokens  | ok                   | ok                   | ok                 | ok                 | ok                 | endpoint_not_allowed
+POST /v1/feedback               | not_found            | not_found            | not_found          | not_found          | not_found          | endpoint_not_allowed
 GET /v1/models                  | ok                   | ok                   | ok                 | ok                 | ok                 | endpoint_not_allowed
 GET /v1/models/{id}             | ok                   | ok                   | ok                 | ok                 | ok                 | endpoint_not_allowed
 GET /admin/v1/upstreams         | admin_not_allowed    | admin_not_allowed    | admin_not_allowed  | admin_not_allowed  | ok                 | ok
 GET /admin/v1/usage             | admin_not_allowed    | admin_not_allowed    | admin_not_allowed  | admin_not_allowed  | ok                 | ok
 GET /admin/v1/policies          | admin_not_allowed    | admin_not_allowed    | admin_not_allowed  | admin_not_allowed  | admin_not_allowed  | ok
 GET /admin/v1/decisions/{id}    | admin_not_allowed    | admin_not_allowed    | admin_not_allowed  | admin_not_allowed  | ok                 | ok
+GET /admin/v1/experiments       | admin_not_allowed    | admin_not_allowed    | admin_not_allowed  | admin_not_allowed  | ok                 | ok
+GET /admin/v1/evaluations       | admin_not_allowed    | admin_not_allowed    | admin_not_allowed  | admin_not_allowed  | ok                 | ok
 GET /admin/v1/keys              | admin_not_allowed    | admin_not_allowed    | admin_not_allowed  | admin_not_allowed  | ok                 | ok
 POST /admin/v1/keys             | admin_not_allowed    | admin_not_allowed    | admin_not_allowed  | admin_not_allowed  | ok                 | ok
 POST /admin/v1/keys/{id}/rotate | admin_not_allowed    | admin_not_allowed    | admin_not_allowed  | admin_not_allowed  | ok                 | ok
@@ -38,12 +41,15 @@ POST /v1/completions            | endpoint_not_allowed | endpoint_not_allowed | 
 POST /v1/embeddings             | endpoint_not_allowed | endpoint_not_allowed | workflow_not_allowed | workflow_not_allowed | no_upstream              | endpoint_not_allowed
 POST /v1/messages               | no_upstream          | no_upstream          | workflow_not_allowed | workflow_not_allowed | no_upstream              | endpoint_not_allowed
 POST /v1/messages/count_tokens  | no_upstream          | no_upstream          | workflow_not_allowed | workflow_not_allowed | no_upstream              | endpoint_not_allowed
+POST /v1/feedback               | not_found            | not_found            | not_found            | not_found            | not_found                | endpoint_not_allowed
 GET /v1/models                  | ok                   | ok                   | ok                   | ok                   | ok                       | endpoint_not_allowed
 GET /v1/models/{id}             | not_found            | not_found            | not_found            | not_found            | not_found                | endpoint_not_allowed
 GET /admin/v1/upstreams         | admin_not_allowed    | admin_not_allowed    | admin_not_allowed    | admin_not_allowed    | ok                       | ok
 GET /admin/v1/usage             | admin_not_allowed    | admin_not_allowed    | admin_not_allowed    | admin_not_allowed    | organization_not_allowed | ok
 GET /admin/v1/policies          | admin_not_allowed    | admin_not_allowed    | admin_not_allowed    | admin_not_allowed    | admin_not_allowed        | ok
 GET /admin/v1/decisions/{id}    | admin_not_allowed    | admin_not_allowed    | admin_not_allowed    | admin_not_allowed    | not_found                | ok
+GET /admin/v1/experiments       | admin_not_allowed    | admin_not_allowed    | admin_not_allowed    | admin_not_allowed    | ok                       | ok
+GET /admin/v1/evaluations       | admin_not_allowed    | admin_not_allowed    | admin_not_allowed    | admin_not_allowed    | ok                       | ok
 GET /admin/v1/keys              | admin_not_allowed    | admin_not_allowed    | admin_not_allowed    | admin_not_allowed    | organization_not_allowed | ok
 POST /admin/v1/keys             | admin_not_allowed    | admin_not_allowed    | admin_not_allowed    | admin_not_allowed    | organization_not_allowed | ok
 POST /admin/v1/keys/{id}/rotate | admin_not_allowed    | admin_not_allowed    | admin_not_allowed    | admin_not_allowed    | not_found                | ok
@@ -92,11 +98,14 @@ const REQUESTS: Record<string, (ids: Ids) => Asked> = {
   'POST /v1/embeddings': () => ({ body: { model: 'text-embedding-3-small', input: 'Hello.' } }),
   'POST /v1/messages': () => ({ body: { model: 'claude-haiku-5-5', max_tokens: 10, ...CHAT } }),
   'POST /v1/messages/count_tokens': () => ({ body: { model: 'claude-haiku-5-5', ...CHAT } }),
+  'POST /v1/feedback': ({ decision }) => ({ body: { decision_id: decision, score: 1 } }),
   'GET /v1/models': () => ({}),
   'GET /v1/models/{id}': () => ({ path: '/v1/models/gpt-5.4-nano' }),
   'GET /admin/v1/upstreams': () => ({}),
   'GET /admin/v1/usage': () => ({ path: '/admin/v1/usage?org=demo-university&by=team' }),
   'GET /admin/v1/decisions/{id}': ({ decision }) => ({ path: `/admin/v1/decisions/${decision}` }),
+  'GET /admin/v1/experiments': () => ({}),
+  'GET /admin/v1/evaluations': () => ({}),
   'GET /admin/v1/policies': () => ({}),
   'GET /admin/v1/keys': () => ({ path: '/admin/v1/keys?org=demo-university' }),
   'POST /admin/v1/keys': () => ({ body: { org: 'demo-university', team: 'cs101', roles: ['student'] } }),

@@ -1,5 +1,6 @@
 import type { PlatformPolicies } from '../../gateway/admin/platform-policies.ts';
 import type { Explanations } from '../../gateway/explain/explanations.ts';
+import type { ReportSource } from '../../gateway/experiments/experiment-reports.ts';
 import type { UsageReports } from '../../gateway/store/usage-reports.ts';
 
 /** Explanations of nothing, for a control plane that is asked for other things. */
@@ -12,6 +13,12 @@ export const NO_EXPLANATIONS: Explanations = {
 export const NO_REPORTS: UsageReports = {
   page: () => Promise.reject(new Error('there are no reports')),
   async close() {},
+};
+
+/** Nothing known of experiments, for a control plane that is asked for other things. */
+export const NO_EXPERIMENTS: ReportSource = {
+  reader: { arms: () => Promise.reject(new Error('there are no readings')) },
+  stops: { all: () => Promise.reject(new Error('there are no stops')) },
 };
 
 /** No policies, for a control plane that is asked for other things. */
