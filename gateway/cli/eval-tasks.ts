@@ -38,7 +38,9 @@ export const readTasks = async (suite: Suite, places: TaskPlaces): Promise<Suite
   let notes: string[] = [];
   const draw: DrawRecorded = async (from) => {
     const { tasks, passedOver } = await drawRecorded(auditHomes(places.home), filterOf(from, places));
-    notes = [...passedOver].map(([reason, count]) => `${count} recorded requests passed over: ${reason}.`);
+    notes = [...passedOver].map(
+      ([reason, count]) => `${count} recorded ${count === 1 ? 'request was' : 'requests were'} passed over: ${reason}.`,
+    );
     if (tasks.length === 0) throw new SuiteError(['no recorded request can be drawn', ...notes].join('\n  '));
     return tasks;
   };

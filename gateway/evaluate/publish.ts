@@ -104,7 +104,7 @@ export const qualityYaml = (before: Quality, task: keyof Quality, measured: Reco
         : [[kind, Object.fromEntries(Object.entries(models).sort(([a], [b]) => (a < b ? -1 : 1)))]];
     }),
   );
-  const document = new Document(sorted);
+  const document = new Document(sorted, { aliasDuplicateObjects: false });
   document.commentBefore = HEAD;
   // The compiler reads YAML 1.1, in which some plain texts are dates or numbers.
   visit(document, {
