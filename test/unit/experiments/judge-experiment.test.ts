@@ -109,7 +109,7 @@ describe('the verdict', () => {
 });
 
 describe('guards', () => {
-  const guardOf = (readings: readonly ArmReading[], guards: Experiment['guards']) =>
+  const guardOf = (readings: readonly ArmReading[], guards: NonNullable<Experiment['guards']>) =>
     judge(readings, { guards }).guards[0]!;
 
   test('a model that always fails is beyond any limit of failures', () => {
