@@ -115,7 +115,7 @@ const run = async (suiteFile: string, flags: RunFlags): Promise<void> => {
     console.log(flags.json ? JSON.stringify(results) : resultsText(results));
     process.stderr.write(`${here(join(folder, RESULT_FILES.html))} shows all of it, with every answer\n`);
     if (end.reason === 'stopped') process.exitCode = STOPPED;
-    else if (end.reason !== 'done') process.exitCode = 1;
+    else if (end.reason !== 'done' || results.models.some(({ quality }) => quality === null)) process.exitCode = 1;
   } finally {
     await journal.close();
   }

@@ -11,7 +11,7 @@ import type { EvalResults, Quality } from '../../gateway/types.gen.ts';
 import { chatCompletion, message } from '../support/answers.ts';
 import { openTestBundles, type TestBundles } from '../support/bundles.ts';
 import { answerJson, type Play } from '../support/fake-upstream.ts';
-import { openTestGateway, ROOT, type TestGateway, until } from '../support/gateway.ts';
+import { openTestGateway, PEOPLE, ROOT, type TestGateway, until } from '../support/gateway.ts';
 
 // `./aegis eval` as people run it, in a process of its own, against a gateway in front of fake providers.
 
@@ -474,6 +474,39 @@ describe('tasks drawn from the audit log', () => {
     await ask('This is question 8.');
     expect((await evaluate(...args)).code).toBe(0);
     expect((await resultsIn()).items).toHaveLength(2);
+  }, 120_000);
+});
+
+describe('docs/evaluation.md', () => {
+  test('has commands that do what it says', async () => {
+    const document = await readFile(join(ROOT, 'docs', 'evaluation.md'), 'utf8');
+    const commands = [...document.matchAll(/```sh\n([\s\S]*?)```/g)].flatMap(([, block = '']) =>
+      block.trim().split('\n'),
+    );
+    expect(commands.length).toBeGreaterThanOrEqual(5);
+    const place = join(folder, 'document');
+    for (const name of ['evaluations', 'policies']) {
+      const filter = (path: string): boolean => !path.includes('results');
+      await cp(join(ROOT, name), join(place, name), { recursive: true, filter });
+    }
+    const upstreams = ['openai', 'anthropic', 'mistral', 'local'].map((name) => ({ name, kind: 'sandbox' as const }));
+    const sandbox = await openTestGateway({ upstreams });
+    try {
+      const env = { AEGIS_API_KEY: await sandbox.keyFor({ ...PEOPLE.teacher, team: 'lms' }), AEGIS_URL: sandbox.url };
+      for (const command of commands) {
+        const [program, group, ...args] = command.split(' ');
+        expect([program, group]).toEqual(['./aegis', 'eval']);
+        const placed = args.map((arg) => (arg.startsWith('evaluations/') ? join(place, arg) : arg));
+        if (placed[0] === 'publish') placed.push('--policies', join(place, 'policies'));
+        const { code, err } = await (await start(placed, env)).ended;
+        expect({ command, code, err: code === 0 ? '' : err }).toEqual({ command, code: 0, err: '' });
+      }
+    } finally {
+      await sandbox.close();
+    }
+    const quality = parse(await readFile(join(place, 'policies', 'quality', 'data.yaml'), 'utf8')) as Quality;
+    expect(quality.closed?.['gpt-6-sol']?.samples).toBeGreaterThan(50);
+    expect(await readFile(join(place, 'evaluations', 'results', 'lms-quiz', 'report.html'), 'utf8')).toContain('<svg');
   }, 120_000);
 });
 

@@ -1,7 +1,10 @@
 import { describe, expect, test } from '@jest/globals';
+import { drawRecorded } from '../../../gateway/evaluate/recorded.ts';
 import { recordedAnswerText } from '../../../gateway/evaluate/recorded-answer.ts';
 import { recordedMessages } from '../../../gateway/evaluate/recorded-messages.ts';
+import type { AuditIntent, AuditOutcome } from '../../../gateway/types.gen.ts';
 import { chatCompletion, chatStream, message } from '../../support/answers.ts';
+import { contentOf, intentOf, outcomeOf, withHome } from '../../support/audit.ts';
 
 const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value));
 
@@ -52,3 +55,32 @@ describe('the text of a recorded answer', () => {
     expect(recordedAnswerText(Buffer.from(''))).toBeUndefined();
   });
 });
+
+test('of a mirrored request the mirror’s answer comes along, and the mirror is no task itself', () =>
+  withHome(async (home, open) => {
+    const log = await open();
+    const prompt = (text: string) => contentOf(JSON.stringify({ messages: [{ role: 'user', content: text }] }));
+    const input = (at: number): AuditIntent['input'] => ({
+      ...intentOf(`d${at}`).input,
+      caller: { org: 'uni' },
+      purpose: { workflow: 'w', use_case: 'u' },
+      request: { endpoint: 'chat.completions' },
+      content: { signals: {} },
+    });
+    const record = async (at: number, answer: string, over: Partial<AuditOutcome> = {}): Promise<void> => {
+      await log.append({ ...intentOf(`d${at}`), input: input(at) }, prompt(`question ${at}`));
+      await log.append(outcomeOf(`d${at}`, over), contentOf(JSON.stringify(chatCompletion(answer))));
+    };
+    await record(1, 'own');
+    await record(2, 'alone');
+    await record(3, 'the mirror’s', { mirror_of: 'd1', model: 'candidate' });
+    await log.close();
+    const filter = { organizations: new Set(['uni']), sinceMs: 0, untilMs: Number.POSITIVE_INFINITY };
+    const mirrored = await drawRecorded([home], { ...filter, mirrored: true });
+    expect(mirrored.tasks).toMatchObject([
+      { id: 'd1', answer: 'own', mirror_answer: 'the mirror’s', mirror_model: 'candidate' },
+    ]);
+    expect([...mirrored.passedOver]).toEqual([['not mirrored', 1]]);
+    const all = await drawRecorded([home], { ...filter, mirrored: false });
+    expect(all.tasks.map(({ id }) => id)).toEqual(['d1', 'd2']);
+  }));
