@@ -50,7 +50,7 @@ const readResults = async (folder: string): Promise<EvalResults> => {
 };
 
 /** What people can mend is said in a sentence. */
-const SAID = new Set(['SuiteError', 'GraderError', 'MissingFieldError', 'PublishError', 'Error']);
+const SAID = new Set(['SuiteError', 'GraderError', 'MissingFieldError', 'PublishError', 'AskError', 'Error']);
 
 /** Waits for something whose failures people can mend. Throws CliError in place of those. */
 export const forPerson = async <T>(work: Promise<T>): Promise<T> => {

@@ -1,7 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
-import { askGateway } from '../evaluate/ask.ts';
+import { askGateway, permittedModels } from '../evaluate/ask.ts';
 import { callBound } from '../evaluate/call-bound.ts';
 import { checkSuite } from '../evaluate/check-suite.ts';
 import { type Journal, openJournal } from '../evaluate/journal.ts';
@@ -108,7 +108,9 @@ const run = async (suiteFile: string, flags: RunFlags): Promise<void> => {
   const { suite, allTasks, folder } = prepared;
   const journal = await forPerson(openJournal(join(folder, RESULT_FILES.journal), answersDigest(suite, allTasks)));
   try {
-    const ask = askGateway({ url, key, purpose: suite.purpose ?? {}, suite: suite.name });
+    const access = { url, key, purpose: suite.purpose ?? {}, suite: suite.name };
+    refuseUnpermitted(suite, await forPerson(permittedModels(access)));
+    const ask = askGateway(access);
     const end = await evaluate(prepared, journal, ask, flags);
     const results = await forPerson(Promise.try(() => resultsFrom(prepared, journal, end)));
     await writeResults(folder, results);
@@ -119,6 +121,17 @@ const run = async (suiteFile: string, flags: RunFlags): Promise<void> => {
   } finally {
     await journal.close();
   }
+};
+
+/** Throws CliError when the key may not use a model: half of a comparison would be paid for nothing. */
+const refuseUnpermitted = ({ models, graders }: Suite, permitted: ReadonlySet<string> | undefined): void => {
+  if (!permitted) return;
+  const wanted = new Set([...models, ...graders.flatMap(({ model }) => model ?? [])]);
+  const refused = [...wanted].filter((model) => !permitted.has(model));
+  if (refused.length === 0) return;
+  throw new CliError(
+    `the gateway does not offer ${refused.join(', ')} to this key; nothing was asked (another key, or --models)`,
+  );
 };
 
 const urlOf = (text: string): string => {

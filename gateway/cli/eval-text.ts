@@ -63,8 +63,8 @@ export const resultsText = (results: EvalResults): string => {
       ),
     );
   }
-  for (const { grader, model, calls, unmarked, total_usd, order_decided, agreement } of results.judges) {
-    const parts = [`${calls} calls`, `${usdText(total_usd)} USD`, `${unmarked} without a mark`];
+  for (const { grader, model, calls, failed, unmarked, total_usd, order_decided, agreement } of results.judges) {
+    const parts = [`${calls} calls`, `${usdText(total_usd)} USD`, `${failed} failed`, `${unmarked} without a mark`];
     if (order_decided !== null) parts.push(`order decided ${Math.round(order_decided * 100)} %`);
     parts.push(
       agreement

@@ -55,16 +55,49 @@ export interface GatewayAccess {
 const MOST_WAITS = 20;
 const LONGEST_WAIT_MS = 60_000;
 
-/** Asks through a gateway, by its public API: its policy, limits and ledger apply. A rate limit is waited for, no other error. */
-export const askGateway = ({ url, key, purpose, suite }: GatewayAccess): Ask => {
+/** What a request says of itself. */
+const headersOf = ({ key, purpose, suite }: GatewayAccess): Record<string, string> => {
   const tags = Object.entries({ ...purpose.tags, suite }).map(([name, value]) => `${name}=${value}`);
-  const headers = {
+  return {
     authorization: `Bearer ${key}`,
     'content-type': 'application/json',
     'x-aegis-use-case': purpose.use_case ?? 'evaluation',
     'x-aegis-tags': tags.join(','),
     ...(purpose.workflow === undefined ? {} : { 'x-aegis-workflow': purpose.workflow }),
   };
+};
+
+/**
+ * The models that the key may use, as the gateway lists them for free; undefined when it may not list any. Rejects with
+ * AskError when the gateway is away or knows no such key.
+ */
+export const permittedModels = async (access: GatewayAccess): Promise<ReadonlySet<string> | undefined> => {
+  let answer: Response;
+  let text: string;
+  try {
+    answer = await fetch(`${access.url}/v1/models`, { headers: headersOf(access) });
+    text = await answer.text();
+  } catch (error) {
+    const { cause, message } = error as { cause?: { code?: string }; message?: string };
+    throw new AskError(`the gateway at ${access.url} does not answer: ${cause?.code ?? message}`, { isFinal: true });
+  }
+  if (answer.status === 401) {
+    const { code, message } = errorOf(text);
+    throw new AskError(`401 ${code}: ${message}`, { isFinal: true });
+  }
+  if (!answer.ok) return undefined;
+  try {
+    const { data } = JSON.parse(text) as { data: readonly { id: string }[] };
+    return new Set(data.map(({ id }) => id));
+  } catch {
+    throw new AskError(`${access.url} is no gateway: its list of models is not one`, { isFinal: true });
+  }
+};
+
+/** Asks through a gateway, by its public API: its policy, limits and ledger apply. A rate limit is waited for, no other error. */
+export const askGateway = (access: GatewayAccess): Ask => {
+  const { url } = access;
+  const headers = headersOf(access);
   const once = async ({ model, messages, parameters }: ChatRequest): Promise<ChatAnswer | number> => {
     const body = JSON.stringify({ max_completion_tokens: DEFAULT_OUTPUT_CAP, ...parameters, model, messages });
     const started = performance.now();

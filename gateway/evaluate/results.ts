@@ -3,7 +3,7 @@ import { isJudging, namedGraders } from './graders/named-graders.ts';
 import { createGrading, type GradedAnswer } from './grading.ts';
 import type { Journal } from './journal.ts';
 import { judgesOf } from './judge-results.ts';
-import { planJudgements } from './judgements.ts';
+import { type Judgement, planJudgements, repliesOf } from './judgements.ts';
 import { promptText } from './plan.ts';
 import type { RunEnd } from './run-calls.ts';
 import { bootstrapMean, quantileOf } from './statistics/bootstrap.ts';
@@ -68,7 +68,11 @@ export const resultsOf = (evaluated: Evaluated): EvalResults => {
     compared_tasks: common.size,
     budget_usd: budgetMicroUsd / 1e6,
     spent_usd: journal.spentMicroUsd / 1e6,
-    notes: [...(evaluated.notes ?? []), ...notesOf(models, common.size, evaluated)],
+    notes: [
+      ...(evaluated.notes ?? []),
+      ...notesOf(models, common.size, evaluated),
+      ...judgeFailures(judgements, journal.results),
+    ],
     graders: namedGraders(suite).map(({ name, grader }) => ({ name, kind: grader.kind, weight: grader.weight ?? 1 })),
     models,
     comparisons: comparisonsOf(byModel),
@@ -105,7 +109,11 @@ const modelOf = (
   const all = [...answers.values()].flat();
   const came = all.filter(({ result }) => result?.error === null);
   const counted = [...scores].filter(([id]) => common === undefined || common.has(id));
-  const shown = counted.flatMap(([id]) => answers.get(id) ?? []).filter(({ result }) => result?.error === null);
+  // Without a score, what is known of the answers all the same.
+  const shown =
+    counted.length === 0
+      ? came
+      : counted.flatMap(([id]) => answers.get(id) ?? []).filter(({ result }) => result?.error === null);
   const costs = shown.map(({ result }) => result?.costMicroUsd ?? 0);
   const times = came.map(({ result }) => result?.ms ?? 0).sort((left, right) => left - right);
   const failures: Record<string, number> = {};
@@ -192,6 +200,18 @@ const notesOf = (
     notes.push('Every score is a model’s judgement: see how far the judge agrees with people before relying on it.');
   }
   return notes;
+};
+
+/** Why judges failed, where they did. */
+const judgeFailures = (judgements: readonly Judgement[], results: Journal['results']): string[] => {
+  const failures = new Map<string, number>();
+  for (const judgement of judgements) {
+    for (const { error } of repliesOf(judgement, results)) {
+      const why = `${judgement.grader}: ${error}`;
+      if (error !== null) failures.set(why, (failures.get(why) ?? 0) + 1);
+    }
+  }
+  return [...failures].map(([why, count]) => `${count} ${count === 1 ? 'call' : 'calls'} of a judge failed. ${why}`);
 };
 
 const itemOf = (suite: Suite, task: Task, answers: readonly GradedAnswer[]): EvalItem => ({

@@ -269,6 +269,18 @@ describe('a run', () => {
     expect(asked()).toEqual([]);
   }, 60_000);
 
+  test('is refused before anything is asked with a key that is none, or may not use a model or a judge', async () => {
+    expect((await (await start(['run', suiteFile], { AEGIS_API_KEY: 'none' })).ended).err).toContain(
+      'invalid_credential',
+    );
+    await writeSuite({ graders: [{ kind: 'judge', model: 'gpt-6-astra', rubric: 'Right.' }] });
+    const { code, err } = await (await start(['run', suiteFile], { AEGIS_API_KEY: await gateway.key('student') }))
+      .ended;
+    expect(code).toBe(1);
+    expect(err).toContain('does not offer gpt-6-astra');
+    expect(asked()).toEqual([]);
+  }, 60_000);
+
   test('of two at a time on the same results the second is refused', async () => {
     delayMs = 40;
     const first = await start(['run', suiteFile]);
