@@ -22,8 +22,11 @@ import { dialectOf, newIds, receive } from './stages/receive.ts';
 import { respond } from './stages/respond.ts';
 import type { Input } from './types.gen.ts';
 
-/** The data plane as a Koa application. `open` holds the exchanges under way, so that a stop can wait for them. */
-export const createApp = (gw: Gateway, open: Set<Exchange>): Koa => {
+/**
+ * The data plane as a Koa application. `open` holds the exchanges under way, so that a stop can wait for them. `onOver` hears
+ * of each when its last byte is out, or its caller gone.
+ */
+export const createApp = (gw: Gateway, open: Set<Exchange>, onOver: (x: Exchange) => void = ignore): Koa => {
   const app = new Koa();
   app.use(async (ctx, next) => {
     const { req, res } = ctx;
@@ -46,8 +49,12 @@ export const createApp = (gw: Gateway, open: Set<Exchange>): Koa => {
       await answerError(gw, x, dialect, res, error);
     } finally {
       // Until its last byte is out; a response that never had its turn on a pipelined connection does not close.
-      if (res.closed || res.destroyed) open.delete(x);
-      else res.once('close', () => open.delete(x));
+      const end = (): void => {
+        open.delete(x);
+        onOver(x);
+      };
+      if (res.closed || res.destroyed) end();
+      else res.once('close', end);
     }
   });
   app.use(serve(gw));

@@ -34,8 +34,31 @@ export const conclude = async (gw: Gateway, x: Exchange, ending: Ending, content
   } finally {
     gw.telemetry.finished(x, told);
   }
+  x.outcome = ending.outcome;
   // After the record: what is compared of a request must never come before it, nor instead.
   observe(gw, x, ending);
+};
+
+/**
+ * Ends the exchange of a mirror in the same way, once. It is no request of a caller: no policy, alert or metric of requests
+ * is told. Throws GatewayError `audit_unavailable`; the permit is settled even then.
+ */
+export const concludeMirror = async (
+  gw: Gateway,
+  m: Exchange,
+  ending: Ending,
+  content?: AuditContent,
+): Promise<void> => {
+  if (m.concluded) return;
+  m.concluded = true;
+  const { permit } = m.products;
+  if (permit) {
+    gw.limiter.settle(permit.id, { tokens: totalTokens(ending.usage), microUsd: ending.cost.micro_usd }, Date.now());
+  }
+  const upstream = m.attempts.at(-1)?.upstream ?? null;
+  if (ending.cost.micro_usd > 0) gw.telemetry.count('aegis.mirrors.cost.usd', { upstream }, ending.cost.micro_usd);
+  await gw.audit.append(outcomeOf(m, ending), content);
+  m.outcome = ending.outcome;
 };
 
 /** Tells the policies how a request ended that they were asked about. */

@@ -8,7 +8,7 @@ import type { Ids } from './stages/ids.ts';
 import type { Masked } from './stages/mask.ts';
 import type { Head } from './stages/receive.ts';
 import { Trace } from './trace.ts';
-import type { Attempt, Decision, Input } from './types.gen.ts';
+import type { Attempt, AuditOutcome, Decision, Input } from './types.gen.ts';
 
 /** What each stage makes, by the name it is kept under. */
 export interface Products {
@@ -64,6 +64,10 @@ export class Exchange {
   evidence: Evidence | null = null;
   /** Whether the model declined to answer, as far as its answer has been read. */
   refused = false;
+  /** How it ended, once that is in the audit log. */
+  outcome: AuditOutcome['outcome'] | null = null;
+  /** Of the copy of a request that a mirror is asked: the request's decision id. */
+  mirrorOf: string | null = null;
   /** The caller has left. */
   aborted = false;
   /** The gateway did not wait any longer. */

@@ -1,5 +1,7 @@
 import type { Exchange } from './exchange.ts';
 import { exposureOf } from './experiment.ts';
+import { mirroredPurpose } from './mirror-tag.ts';
+import { requestIdOf } from './stages/ids.ts';
 import type { Attempt, AuditIntent, AuditOutcome, Cost, Decision, Input, Usage } from './types.gen.ts';
 
 /** How a request ended, as the stages know it. */
@@ -26,6 +28,7 @@ export const intentOf = (x: Exchange): AuditIntent => {
     kind: 'intent',
     id: head.decisionId,
     time: new Date(x.receivedAt).toISOString(),
+    ...mirrorOf(x),
     input: described.input as unknown as AuditIntent['input'],
     decision: decision as unknown as AuditIntent['decision'],
     bundle: x.policy.ref,
@@ -34,6 +37,10 @@ export const intentOf = (x: Exchange): AuditIntent => {
     content: null,
   };
 };
+
+/** Early in a record: who reads requests alone can leave it out without reading on. */
+const mirrorOf = ({ mirrorOf: original }: Pick<Exchange, 'mirrorOf'>): { mirror_of?: string } =>
+  original === null ? {} : { mirror_of: original };
 
 /** Who pays: the end user where the caller acts for one; the groups too, whose budgets are counted from the outcomes after a restart. */
 const callerOf = (
@@ -55,12 +62,14 @@ export const answeredBy = (x: Exchange): Attempt | undefined =>
 export const outcomeOf = (x: Exchange, ending: Ending): AuditOutcome => {
   const { head, caller, described, decision } = x.products;
   const answered = answeredBy(x);
-  const experiment = exposureOf(x);
+  // Its answer went to nobody: what an experiment compares is what callers got.
+  const experiment = x.mirrorOf === null ? exposureOf(x) : undefined;
   return {
     kind: 'outcome',
     id: decision ? x.ids.decisionId : null,
     request_id: x.ids.requestId,
     time: new Date().toISOString(),
+    ...mirrorOf(x),
     outcome: ending.outcome,
     status: ending.status,
     error: ending.error,
@@ -93,16 +102,20 @@ export const outcomeOf = (x: Exchange, ending: Ending): AuditOutcome => {
 export const unknownOutcome = (intent: AuditIntent): AuditOutcome => {
   const { caller, purpose, request } = intent.input as unknown as Input;
   const decision = intent.decision as unknown as Decision;
+  const { mirror_of: original = null } = intent;
+  const { mirror } = decision.route;
   return {
     kind: 'outcome',
     id: intent.id,
-    request_id: request.id,
+    // The input of a mirror's intent is that of the request it mirrors.
+    request_id: original === null ? request.id : requestIdOf(intent.id),
     time: new Date().toISOString(),
+    ...mirrorOf({ mirrorOf: original }),
     outcome: 'unknown',
     status: 0,
     error: 'internal_error',
     caller: callerOf(caller, decision),
-    purpose,
+    purpose: original === null || mirror === null ? purpose : mirroredPurpose(purpose, mirror.id),
     endpoint: request.endpoint,
     tier: decision.rate.tier,
     input: null,

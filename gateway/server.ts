@@ -113,15 +113,20 @@ const LAST_WORDS_MS = 2_000;
  * Stops a server without losing a request: connections that are open are served for a moment more, what is under way
  * has `graceMs` to end; then it is told to stop, and at last cut off.
  */
-export const drain = async (server: Server, open: ReadonlySet<Stoppable>, graceMs: number): Promise<void> => {
+export const drain = async (
+  server: Server,
+  open: readonly ReadonlySet<Stoppable>[],
+  graceMs: number,
+): Promise<void> => {
   const isEmpty = async (ms: number): Promise<void> => {
-    for (const until = performance.now() + ms; open.size > 0 && performance.now() < until; ) await pause(20);
+    const until = performance.now() + ms;
+    while (open.some(({ size }) => size > 0) && performance.now() < until) await pause(20);
   };
   if (graceMs > 0 && (await connectionsOf(server)) > 0) await pause(LINGER_MS);
   // Not http's own close: it takes a connection for idle while the end of an answer still waits for a slow reader.
   NetServer.prototype.close.call(server);
   await isEmpty(graceMs);
-  for (const exchange of open) exchange.stop();
+  for (const exchange of open.flatMap((set) => [...set])) exchange.stop();
   await isEmpty(LAST_WORDS_MS);
   server.closeAllConnections();
   server.close();

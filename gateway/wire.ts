@@ -39,6 +39,7 @@ import { createVaults } from './redact/vault.ts';
 import { drain, listen } from './server.ts';
 import type { Facts } from './stages/describe.ts';
 import { newIds, timeOfId } from './stages/ids.ts';
+import { createMirrors } from './stages/mirror.ts';
 import { createAlertOutbox } from './store/alert-outbox.ts';
 import { type Database, openDatabase } from './store/database.ts';
 import { createExperimentStops } from './store/experiment-stops.ts';
@@ -57,8 +58,6 @@ import { timedAudit } from './timed-audit.ts';
 import type { AuditEvent, Input, PolicyData } from './types.gen.ts';
 import { openUpstreams } from './upstream/upstreams.ts';
 import { watchGateway } from './watch-gateway.ts';
-
-const NOTHING: ReadonlySet<Exchange> = new Set();
 
 /** How long a stop waits for a shared ledger to have the last requests. */
 const LAST_ROWS_MS = 2_000;
@@ -151,7 +150,8 @@ const open = async (
   };
   // Each intent gets exactly one outcome, also those whose gateway died.
   await Promise.all(recovered.openIntents.map((intent) => audit.append(unknownOutcome(intent))));
-  telemetry.count('aegis.requests', { outcome: 'unknown' }, recovered.openIntents.length);
+  const unknown = recovered.openIntents.filter((intent) => intent.mirror_of === undefined).length;
+  telemetry.count('aegis.requests', { outcome: 'unknown' }, unknown);
 
   const { url } = settings.store;
   const isShared = url !== '';
@@ -265,8 +265,10 @@ const open = async (
   };
 
   const exchanges = new Set<Exchange>();
+  const mirrors = createMirrors(gateway);
   watchGateway(telemetry, gateway, {
     openRequests: () => exchanges.size,
+    mirrors,
     problems: () => problemsOf(gateway, isDraining),
     keysFreshMs: () => keys.freshMs,
     isKeysDegraded: () => keys.degraded,
@@ -276,7 +278,7 @@ const open = async (
     isLedgerBehind: () => !ledger.healthy,
     isLimiterDegraded: () => limiter.state?.().mode === 'local',
   });
-  const app = createApp(gateway, exchanges);
+  const app = createApp(gateway, exchanges, mirrors.offer);
   // Koa tells of sockets that callers closed; the exchange's outcome has it already.
   app.on('error', (error: unknown) => log.debug({ cause: String(error) }, 'connection'));
   // The control plane closes last: it says that the gateway is stopping while requests end.
@@ -300,7 +302,7 @@ const open = async (
     ),
     settings.adminListen,
   );
-  closers.push(() => drain(control.server, NOTHING, 0));
+  closers.push(() => drain(control.server, [], 0));
   const onRefused = (address: string, status: number, code: string): string => {
     const x = new Exchange(newIds(), address);
     const ending = { outcome: 'rejected', status, error: code, usage: null, cost: FREE } as const;
@@ -308,7 +310,7 @@ const open = async (
     return x.ids.requestId;
   };
   const data = await listen(app.callback(), settings.listen, onRefused, settings.reusePort);
-  closers.push(() => drain(data.server, exchanges, graceMs));
+  closers.push(() => drain(data.server, [exchanges, mirrors.open], graceMs));
   record('start', { url: data.url, pid: process.pid });
 
   return {

@@ -10,6 +10,8 @@ export interface FoundDecision {
   readonly intent: AuditIntent | undefined;
   /** Undefined while the request is under way, or when its gateway died and none has started since. */
   readonly outcome: AuditOutcome | undefined;
+  /** Decision ids of the mirrors that were asked the same, oldest first. Absent: they were not looked for. */
+  readonly mirrors?: readonly string[];
   /** Events that name it, such as content_erased, oldest first. */
   readonly events: readonly AuditEvent[];
   /** Where its first record lies. */
@@ -28,6 +30,7 @@ export const findDecision = async (home: string, id: string): Promise<FoundDecis
   let outcome: AuditOutcome | undefined;
   let position: AuditPosition | undefined;
   const events: AuditEvent[] = [];
+  const mirrors = new Set<string>();
   for (const segment of (await listSegments(layout)).reverse()) {
     if (!(await readFile(segmentPath(layout, segment))).includes(needle)) continue;
     const newer = events.splice(0);
@@ -35,9 +38,11 @@ export const findDecision = async (home: string, id: string): Promise<FoundDecis
       if (frame.position.segment !== segment) break;
       if (!frame.payload.includes(needle)) continue;
       const record = parseRecord(frame);
+      if (record.kind === 'suppressed') continue;
       if (record.kind === 'event') {
         if ((record.detail as { ids?: unknown[] }).ids?.includes(id)) events.push(record);
-      } else if (record.kind !== 'suppressed' && record.id === id) {
+      } else if (record.mirror_of === id && record.id !== null) mirrors.add(record.id);
+      else if (record.id === id) {
         if (record.kind === 'intent') intent = record;
         else outcome = record;
         if (record.kind === 'intent' || !position || position.segment > segment) position = frame.position;
@@ -47,5 +52,5 @@ export const findDecision = async (home: string, id: string): Promise<FoundDecis
     // A decision has an intent, or an outcome that holds what an intent would: nothing older can belong to it.
     if (intent || outcome?.decision) break;
   }
-  return position && { id, intent, outcome, events, position };
+  return position && { id, intent, outcome, mirrors: [...mirrors].sort(), events, position };
 };

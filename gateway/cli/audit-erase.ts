@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 import { localDisk } from '../audit/disk.ts';
 import { type ErasedContent, erasable, eraseContents } from '../audit/erase.ts';
+import type { FoundDecision } from '../audit/find.ts';
 import { auditLayout } from '../audit/layout.ts';
 import { openAuditLog } from '../audit/log.ts';
 import { readAudit } from '../audit/read.ts';
@@ -77,13 +78,18 @@ const contentsOfDecisions = async (homes: readonly string[], ids: readonly strin
   const contents: LoggedContents = new Map();
   for (const id of ids) {
     const { home, found } = await requireDecision(homes, id);
-    const { intent, outcome } = found;
-    const own = [intent, outcome].map((record) => (record ? erasable(record) : [])).filter(({ length }) => length > 0);
+    const own = contentsOfFound(found);
+    // What a mirror was asked is the same prompt.
+    for (const mirror of found.mirrors ?? [])
+      own.push(...contentsOfFound((await requireDecision([home], mirror)).found));
     if (own.length === 0) throw new CliError(`decision ${id} has no kept content; nothing was erased`);
     contents.set(home, [...(contents.get(home) ?? []), ...own]);
   }
   return contents;
 };
+
+const contentsOfFound = ({ intent, outcome }: FoundDecision): Contents =>
+  [intent, outcome].map((record) => (record ? erasable(record) : [])).filter(({ length }) => length > 0);
 
 const contentsOfCaller = async (homes: readonly string[], flags: EraseFlags): Promise<LoggedContents> => {
   const contents: LoggedContents = new Map();

@@ -53,6 +53,7 @@ const verdict = ({ found }: Explanation): string[] => {
       'ALLOWED, and no outcome yet: under way, or its gateway died',
       field('decision', found.id),
       field('at', intent?.time ?? ''),
+      ...mirrorLines(found),
     ];
   const parts = [WORDS[outcome.outcome]];
   if (outcome.status > 0) parts.push(`status ${outcome.status}`);
@@ -63,6 +64,16 @@ const verdict = ({ found }: Explanation): string[] => {
     field('decision', found.id),
     field('request', outcome.request_id),
     field('at', intent?.time ?? outcome.time),
+    ...mirrorLines(found),
+  ];
+};
+
+/** A mirror and the request that it mirrors name each other. */
+const mirrorLines = ({ intent, outcome, mirrors = [] }: Explanation['found']): string[] => {
+  const original = (intent ?? outcome)?.mirror_of;
+  return [
+    ...(original === undefined ? [] : [field('mirror of', `${original}; its answer was kept and went to nobody`)]),
+    ...mirrors.map((id) => field('mirrored by', id)),
   ];
 };
 
@@ -127,7 +138,7 @@ const asked = ({ request, content }: Input): string[] => {
 };
 
 const route = (
-  { route: { candidates, reason, experiment }, parameters }: Decision,
+  { route: { candidates, reason, experiment, mirror }, parameters }: Decision,
   outcome: AuditOutcome | undefined,
   input: Input | undefined,
 ): string[] => {
@@ -138,6 +149,10 @@ const route = (
     lines.push(field('candidates', candidates.map(({ model, upstream }) => `${model} by ${upstream}`).join(', then ')));
   if (reason !== '') lines.push(field('because', reason));
   if (experiment) lines.push(field('experiment', `${experiment.id}, arm ${experiment.arm}`));
+  if (mirror) {
+    const cap = `within ${dollars(mirror.daily_micro_usd)} a day`;
+    lines.push(field('mirror', `${mirror.id}: ${mirror.model} by ${mirror.upstream}, ${cap}`));
+  }
   if (parameters.max_output_tokens !== undefined)
     lines.push(field('capped at', `${number(parameters.max_output_tokens)} output tokens`));
   if (outcome?.model) lines.push(field('answered', `${outcome.model} by ${outcome.upstream}`));

@@ -46,7 +46,7 @@ export const openWorkers = async (settings: Settings, args: readonly string[], c
       adminUrl: control.url,
       async close() {
         const codes = await Promise.all(workers.map((worker) => worker.stop()));
-        await drain(control.server, new Set(), 0);
+        await drain(control.server, [], 0);
         return codes.every((code) => code === 0);
       },
     };

@@ -19,6 +19,8 @@ export interface DecisionRecords {
   readonly id: string;
   readonly intent: AuditIntent | undefined;
   readonly outcome: AuditOutcome | undefined;
+  /** Decision ids of the mirrors that were asked the same. Absent: they were not looked for. */
+  readonly mirrors?: readonly string[];
   readonly events: readonly AuditEvent[];
   /** Where its first record lies in the audit log; undefined when it comes from a shared store. */
   readonly position: FoundDecision['position'] | undefined;
@@ -115,6 +117,8 @@ export const explanationJson = (explanation: Explanation): Record<string, unknow
     id: found.id,
     position: found.position ?? null,
     outcome: found.outcome?.outcome ?? null,
+    mirror_of: (found.intent ?? found.outcome)?.mirror_of ?? null,
+    mirrors: found.mirrors ?? null,
     bundle: bundle ?? null,
     rules,
     considered: policy?.considered ?? null,

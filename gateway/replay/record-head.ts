@@ -12,11 +12,14 @@ const HEAD_BYTES = 384;
 const INTENT = /^\{"kind":"intent","id":"([\x20\x21\x23-\x5b\x5d-\x7e]{1,128})","time":"([^"]{1,40})"/;
 const OUTCOME =
   /^\{"kind":"outcome","id":"([\x20\x21\x23-\x5b\x5d-\x7e]{1,128})","request_id":"[^"\\]{0,128}","time":"([^"]{1,40})"/;
+/** Right behind the time, by our own writer. */
+const MIRRORED = ',"mirror_of":';
 /** Failures before a decision have no id. */
 const OTHERS = ['{"kind":"event",', '{"kind":"suppressed",', '{"kind":"outcome","id":null,'];
 
 /**
- * The head of a record; undefined for one that is of no decision. Reads the first bytes where our own writer wrote them,
+ * The head of a record; undefined for one that is of no decision, or of a mirror, which was decided with the request that
+ * it mirrors. Reads the first bytes where our own writer wrote them,
  * and parses the whole where another did (a database may order the keys anew). Throws an Error for what is no record.
  */
 export const recordHead = (payload: Buffer | string): RecordHead | undefined => {
@@ -24,12 +27,14 @@ export const recordHead = (payload: Buffer | string): RecordHead | undefined => 
   if (OTHERS.some((beginning) => start.startsWith(beginning))) return undefined;
   const kind = start.startsWith('{"kind":"intent"') ? 'intent' : 'outcome';
   const match = (kind === 'intent' ? INTENT : OUTCOME).exec(start);
+  if (match && start.startsWith(MIRRORED, match[0].length)) return undefined;
   if (match) return { kind, id: match[1]!, timeMs: momentOf(match[2]) };
   return parsedHead(payload);
 };
 
 const parsedHead = (payload: Buffer | string): RecordHead | undefined => {
-  const { kind, id, time } = parsed(payload.toString());
+  const { kind, id, time, mirror_of: original } = parsed(payload.toString());
+  if (original !== undefined) return undefined;
   if (kind === 'event' || kind === 'suppressed' || (kind === 'outcome' && id === null)) return undefined;
   if ((kind === 'intent' || kind === 'outcome') && typeof id === 'string') return { kind, id, timeMs: momentOf(time) };
   throw new Error('a record that is no audit record: neither intent, outcome, suppressed nor event');
@@ -39,6 +44,7 @@ interface Heading {
   readonly kind?: unknown;
   readonly id?: unknown;
   readonly time?: unknown;
+  readonly mirror_of?: unknown;
 }
 
 const parsed = (json: string): Heading => {

@@ -15,7 +15,13 @@ import {
   parseRetryAfterMs,
 } from '../upstream/classify.ts';
 import { litellmCostMicroUsd } from '../upstream/litellm.ts';
-import type { ResponseHeaders, Upstream, UpstreamFailure, UpstreamFlow } from '../upstream/upstream.ts';
+import type {
+  ResponseHeaders,
+  Upstream,
+  UpstreamFailure,
+  UpstreamFlow,
+  UpstreamRequest,
+} from '../upstream/upstream.ts';
 import type { Candidate } from './candidates.ts';
 import { Incoming } from './incoming.ts';
 
@@ -88,6 +94,22 @@ export const forward = async (
   throw finalError(failures);
 };
 
+/**
+ * Asks one candidate once, for nobody who waits: no second try, no other key, and what becomes of it is no part of the
+ * upstream's health. The attempt is kept in the exchange. Gives the answer, whatever its status, or why there is none.
+ */
+export const askAside = async (
+  x: Exchange,
+  candidate: Candidate,
+  outgoing: Outgoing,
+): Promise<Answer | UpstreamFailure> => {
+  const started = performance.now();
+  const incoming = send(x, candidate, outgoing, { isAside: true });
+  const failure = await incoming.head;
+  keep(x, incoming, failure, started);
+  return failure ?? incoming;
+};
+
 /** What is known so far of one call's search for an answer. */
 interface Search {
   readonly x: Exchange;
@@ -122,7 +144,7 @@ const ask = async (search: Search, candidate: Candidate, outgoing: Outgoing): Pr
     isPausing = false;
     if (x.aborted || x.stopped) return null;
     const started = performance.now();
-    const incoming = send(x, candidate, outgoing, isRetry, exceptKeys);
+    const incoming = send(x, candidate, outgoing, { isRetry, exceptKeys });
     const failure = await incoming.head;
     keep(x, incoming, failure, started);
     if (!isRetry && !isSkip(failure)) asked.push(upstream);
@@ -150,12 +172,11 @@ const send = (
   x: Exchange,
   candidate: Candidate,
   { path, headers, body }: Outgoing,
-  isRetry: boolean,
-  exceptKeys: number,
+  how: Pick<UpstreamRequest, 'isRetry' | 'exceptKeys' | 'isAside'>,
 ): Incoming => {
   const incoming = new Incoming(candidate);
   const { wire, upstreamModel: model, upstream } = candidate;
-  const request = { wire, path, headers: tracedHeaders(x, upstream, headers), body, model, isRetry, exceptKeys };
+  const request = { wire, path, headers: tracedHeaders(x, upstream, headers), body, model, ...how };
   const flow = upstream.send(request, incoming);
   x.onAbort = () => flow.abort();
   incoming.flow = flow;

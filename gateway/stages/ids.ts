@@ -48,6 +48,9 @@ export const timeOfId = (id: string): number | undefined => {
   return [...body.slice(0, 10)].reduce((time, digit) => time * 32 + ALPHABET.indexOf(digit), 0);
 };
 
+/** The id of the HTTP exchange whose decision has this id: they are made together. */
+export const requestIdOf = (decisionId: string): string => decisionId.replace(/^dec_/, 'req_');
+
 /** New ids: 48 bits of time and 80 random bits, as a ULID has them. */
 export const newIds = (nowMs: number = Date.now()): Ids => {
   let body = stampOf(nowMs);

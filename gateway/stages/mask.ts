@@ -20,6 +20,11 @@ export interface Masked {
   outgoingFor(candidate: Candidate): OutgoingBody;
   /** What the audit keeps of the request; undefined when the decision keeps none. */
   readonly content: AuditContent | undefined;
+  /**
+   * The same call with the same values taken out, as one more candidate is asked it, not streamed. Throws GatewayError
+   * `invalid_field` for one that cannot be asked this.
+   */
+  aside(candidate: Candidate): Masked;
 }
 
 /**
@@ -59,18 +64,22 @@ export const mask = (
     const rule = rules.get(entity);
     return rule ? vault.replace(value, entity, rule) : value;
   });
-  // The audit and the first attempt want the same body, and a translated answer what its request said.
-  const made = new Map<Candidate, OutgoingBody>();
-  const outgoingFor = (candidate: Candidate): OutgoingBody => {
-    let outgoing = made.get(candidate);
-    if (!outgoing) {
-      outgoing = outgoingBody(call, decision, candidate, masks);
-      made.set(candidate, outgoing);
-    }
-    return outgoing;
+  const maskedFor = (asked: readonly Candidate[], isWhole: boolean): Masked => {
+    // The audit and the first attempt want the same body, and a translated answer what its request said.
+    const made = new Map<Candidate, OutgoingBody>();
+    const outgoingFor = (candidate: Candidate): OutgoingBody => {
+      let outgoing = made.get(candidate);
+      if (!outgoing) {
+        outgoing = outgoingBody(call, decision, candidate, masks, isWhole);
+        made.set(candidate, outgoing);
+      }
+      return outgoing;
+    };
+    const sayable = sayableFrom(asked, outgoingFor);
+    const content = contentOf(call, decision, outgoingFor, sayable);
+    return { vault, counts, candidates: sayable, outgoingFor, content, aside: (one) => maskedFor([one], true) };
   };
-  const sayable = sayableFrom(candidates, outgoingFor);
-  return { vault, counts, candidates: sayable, outgoingFor, content: contentOf(call, decision, outgoingFor, sayable) };
+  return maskedFor(candidates, false);
 };
 
 /** The candidates without those at the front that cannot be asked this. Throws what the first of them could not say. */

@@ -3,6 +3,7 @@ import { scanJson } from '../protocol/json-scan.ts';
 import type { Call, Splice } from '../protocol/protocol.ts';
 import { protocolOf } from '../protocol/protocols.ts';
 import { splice } from '../protocol/splice.ts';
+import { unstreamed } from '../protocol/unstreamed.ts';
 import type { Decision } from '../types.gen.ts';
 import type { Candidate } from './candidates.ts';
 import type { Outgoing } from './forward.ts';
@@ -20,7 +21,7 @@ const DEPTH = 128;
 
 /**
  * The body for a candidate: the caller's with `masks`, the candidate's model and output cap, and without removed
- * tools, translated where the candidate is asked in another wire format. Throws GatewayError `invalid_field` for what
+ * tools, translated where the candidate is asked in another wire format, and with `isWhole` not streamed. Throws GatewayError `invalid_field` for what
  * cannot be said there.
  */
 export const outgoingBody = (
@@ -28,6 +29,7 @@ export const outgoingBody = (
   decision: Decision,
   candidate: Candidate,
   masks: readonly Splice[],
+  isWhole = false,
 ): OutgoingBody => {
   const { translation, upstream } = candidate;
   const protocol = protocolOf(call.endpoint);
@@ -35,16 +37,17 @@ export const outgoingBody = (
     model: candidate.upstreamModel,
     ...(protocol.hasOutput ? { maxOutputTokens: candidate.maxOutputTokens } : {}),
     removeTools: decision.tools.remove,
-    ...(translation ? {} : { includeUsage: call.stream, kind: upstream.kind }),
+    ...(translation ? {} : { includeUsage: call.stream && !isWhole, kind: upstream.kind }),
   });
-  const own = splice(call.raw, [...masks, ...edits]);
+  const streamed = splice(call.raw, [...masks, ...edits]);
+  const own = isWhole && call.stream ? unstreamed(streamed) : streamed;
   if (!translation) return { body: own, said: null };
   const said = JSON.parse(own.toString('utf8')) as Json;
   const translated = translation.request(said);
   const raw = Buffer.from(JSON.stringify(translated));
   const wire = protocolOf(candidate.wire);
   const target = wire.read(raw, scanJson(raw, { maxDepth: DEPTH }), translated);
-  return { body: splice(raw, wire.edit(target, { includeUsage: call.stream, kind: upstream.kind })), said };
+  return { body: splice(raw, wire.edit(target, { includeUsage: target.stream, kind: upstream.kind })), said };
 };
 
 /** Where a candidate is asked, and the caller's headers that go along: those of the API that both speak. */

@@ -1,4 +1,5 @@
 import { GatewayError } from '../errors.ts';
+import { MIRROR_TAG } from '../mirror-tag.ts';
 import type { Input } from '../types.gen.ts';
 
 // Bounds as in schemas/input.json; a test compares them.
@@ -66,6 +67,7 @@ const parseTags = (value: string): Record<string, string> => {
     const content = pair.slice(equals + 1).trim();
     if (!TAG_NAME.test(tag)) throw bad(name, 'has a tag name that is not 1 to 64 letters, digits, dots, dashes');
     if (content.length > LONGEST_TAG_VALUE) throw bad(name, `has a value longer than ${LONGEST_TAG_VALUE} characters`);
+    if (tag === MIRROR_TAG) throw bad(name, `has the tag ${tag}, which the gateway alone gives`);
     if (Object.hasOwn(tags, tag)) throw bad(name, `has the tag ${tag} twice`);
     tags[tag] = content;
   }

@@ -1,4 +1,5 @@
 import { type Expression, type ExpressionBuilder, type Kysely, type SqlBool, sql } from 'kysely';
+import { MIRROR_TAG } from '../mirror-tag.ts';
 import type { Input } from '../types.gen.ts';
 import type { Database } from './database.ts';
 import type { Schema } from './schema.ts';
@@ -32,14 +33,19 @@ export const querySpent = async (
   return Number(rows[0]?.spent ?? 0);
 };
 
-/** One statement, so that it sees one moment. */
+/**
+ * One statement, so that it sees one moment. What mirrors cost is in the budgets of their own tags alone, as it was while
+ * the gateway ran: the roll-ups hold it with everything else, so it is taken off.
+ */
 const spentQuery = (db: Kysely<Schema>, scope: Scope, subject: string, fromMs: number, toMs: number) => {
-  const filter = filterOf(scope, storable(subject));
+  const everything = filterOf(scope, storable(subject));
+  const isOfMirror = scope === 'tag' && subject.split('/', 2)[1]?.startsWith(`${MIRROR_TAG}=`) === true;
+  const filter: Filter = isOfMirror ? everything : (eb) => eb.and([everything(eb), eb.not(isMirrored(eb))]);
   const firstDay = Math.ceil(fromMs / DAY_MS) * DAY_MS;
   const endDay = Math.max(firstDay, Math.floor(toMs / DAY_MS) * DAY_MS);
   const parts = [requests(db, filter, fromMs, Math.min(firstDay, toMs)), requests(db, filter, endDay, toMs)];
   if (endDay > firstDay) {
-    parts.push(days(db, filter, scope, dayOf(firstDay), dayOf(endDay)));
+    parts.push(days(db, everything, ROLLUP_OF[scope], dayOf(firstDay), dayOf(endDay)));
     parts.push(
       requests(db, filter, firstDay, endDay).where('seq', '>', (eb) => eb.selectFrom('ledger').select('folded_seq')),
     );
@@ -48,7 +54,11 @@ const spentQuery = (db: Kysely<Schema>, scope: Scope, subject: string, fromMs: n
     parts.map((part) => sql`coalesce((${part}), 0)`),
     sql` + `,
   );
-  return sql<{ spent: number }>`select cast(${sum} as bigint) as spent`.compile(db);
+  if (isOfMirror || endDay <= firstDay)
+    return sql<{ spent: number }>`select cast(${sum} as bigint) as spent`.compile(db);
+  const both: Filter = (eb) => eb.and([isMirrored(eb), everything(eb)]);
+  const mirrored = days(db, both, 'usage_full_daily', dayOf(firstDay), dayOf(endDay));
+  return sql<{ spent: number }>`select cast(${sum} - coalesce((${mirrored}), 0) as bigint) as spent`.compile(db);
 };
 
 /** A condition on the columns that `usage` and the roll-ups share. */
@@ -96,6 +106,18 @@ const hasLabel = (
       .where('member.value', '=', value),
   );
 
+/** Whether it was a mirror that was asked. There are few sets of labels of them, and an index by these. */
+const isMirrored = (eb: ExpressionBuilder<Schema, 'usage'>): Expression<SqlBool> =>
+  eb(
+    'labels',
+    'in',
+    eb
+      .selectFrom('labels as mirror')
+      .select('mirror.set_id')
+      .where('mirror.kind', '=', 'tag')
+      .where('mirror.name', '=', MIRROR_TAG),
+  );
+
 const cost = sql<number>`sum(cost_micro_usd)`.as('spent');
 
 const requests = (db: Kysely<Schema>, filter: Filter, fromMs: number, toMs: number) =>
@@ -113,9 +135,11 @@ const ROLLUP_OF = {
   tag: 'usage_label_daily',
 } as const satisfies Record<Scope, keyof Schema>;
 
-const days = (db: Kysely<Schema>, filter: Filter, scope: Scope, fromDay: string, toDay: string) => {
+type Daily = (typeof ROLLUP_OF)[Scope] | 'usage_full_daily';
+
+const days = (db: Kysely<Schema>, filter: Filter, table: Daily, fromDay: string, toDay: string) => {
   // All of them have what the filter of their scope asks for; one type stands for them.
-  const rollup = db.selectFrom(ROLLUP_OF[scope] as 'usage_full_daily');
+  const rollup = db.selectFrom(table as 'usage_full_daily');
   return rollup
     .select(cost)
     .where((eb) => filter(eb as unknown as ExpressionBuilder<Schema, 'usage'>))

@@ -80,6 +80,26 @@ export const METRICS = {
     labels: [],
     description: 'Requests of the data plane under way.',
   },
+  'aegis.mirrors': {
+    kind: 'counter',
+    unit: '{request}',
+    labels: ['result', 'reason'],
+    description:
+      'Requests with a mirror, by what became of it: asked, of which answered or failed; over_budget, skipped with the reason, dropped.',
+  },
+  'aegis.mirrors.open': {
+    kind: 'gauge',
+    unit: '{request}',
+    labels: ['state'],
+    description: 'Mirrored requests under way, and those that wait to be.',
+  },
+  'aegis.mirrors.cost.usd': {
+    kind: 'counter',
+    unit: '{USD}',
+    labels: ['upstream'],
+    description: 'What mirrors cost at the prices of the policy; aegis.cost.usd has it not.',
+    bookedPerUnit: 1_000_000,
+  },
   'aegis.errors': {
     kind: 'counter',
     unit: '{error}',

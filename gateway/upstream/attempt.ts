@@ -14,7 +14,7 @@ export interface Carrier extends Client {
 
 /** What an attempt needs of its upstream. */
 export interface AttemptHost {
-  readonly health: Health;
+  readonly health: Pick<Health, 'answered' | 'failed' | 'release'>;
   readonly firstByteTimeoutMs: number;
   /** Sends again on a connection of its own. */
   dispatchFresh(attempt: HttpAttempt): void;

@@ -4,7 +4,7 @@ import { type AttemptHost, type Carrier, HttpAttempt } from './attempt.ts';
 import { endpointOf, type UpstreamConfig } from './endpoint.ts';
 import { createGate } from './gate.ts';
 import { createRequestHeaders } from './headers.ts';
-import { createHealth } from './health.ts';
+import { createHealth, type Health } from './health.ts';
 import { createKeyHider } from './hide-keys.ts';
 import { createKeyRing } from './keys.ts';
 import { createRetryBudget } from './retry-budget.ts';
@@ -97,6 +97,21 @@ export const openHttpUpstream = (
     },
   };
 
+  /** Those that nobody waits for: what becomes of them opens no circuit for callers. */
+  const asides = new Set<HttpAttempt>();
+  const asideHost: AttemptHost = {
+    ...host,
+    health: UNHEARD,
+    leave: (attempt) => {
+      asides.delete(attempt);
+      gate.leave(attempt);
+    },
+  };
+  const hasRoom = (model: string): boolean => {
+    const now = performance.now();
+    return gate.underWay < maxConcurrent && health.circuit(now) === 'closed' && ring.isReady(model, 0, now);
+  };
+
   let reading = health.read(performance.now());
   const factsOf = () => ({
     dialects: [...endpoint.dialects],
@@ -142,6 +157,10 @@ export const openHttpUpstream = (
     send: (request, handler) => {
       const now = performance.now();
       const model = request.model ?? '';
+      const isAside = request.isAside === true;
+      if (isAside && !hasRoom(model)) return skip(handler, 'overloaded');
+      // The oldest of those that may give way has cost the most already, and is the nearest to its end: it stays.
+      if (!isAside && gate.underWay >= maxConcurrent) [...asides].at(-1)?.abort();
       if (gate.isFull) return skip(handler, 'overloaded');
       const entry = health.enter(now);
       if (entry === 'stop') return skip(handler, 'circuit_open');
@@ -150,9 +169,9 @@ export const openHttpUpstream = (
         if (entry === 'probe') health.release();
         return skip(handler, 'keys_resting');
       }
-      if (request.isRetry !== true) budget.first(now);
+      if (request.isRetry !== true && !isAside) budget.first(now);
       const attempt = new HttpAttempt(
-        host,
+        isAside ? asideHost : host,
         {
           method: 'POST',
           path: endpoint.pathOf(request.path),
@@ -162,10 +181,12 @@ export const openHttpUpstream = (
         handler,
         { key, model, isProbe: entry === 'probe' },
       );
+      if (isAside) asides.add(attempt);
       gate.enter(attempt);
       return attempt;
     },
     mayRetry: () => budget.take(performance.now()),
+    hasRoom,
     hasKey: (model, exceptKeys) => ring.isReady(model, exceptKeys, performance.now()),
     waitMs: (model) => {
       const now = performance.now();
@@ -179,6 +200,8 @@ export const openHttpUpstream = (
 };
 
 const NO_KEY = -1;
+
+const UNHEARD: Pick<Health, 'answered' | 'failed' | 'release'> = { answered() {}, failed() {}, release() {} };
 
 /** Tells, once `send` has returned, that nothing was sent. */
 const skip = (handler: UpstreamHandler, why: UpstreamSkip): UpstreamFlow => {

@@ -18,6 +18,11 @@ export interface UpstreamRequest {
   readonly isRetry?: boolean;
   /** Keys that have refused this caller's request, as bits by index. */
   readonly exceptKeys?: number;
+  /**
+   * Nobody waits for its answer: it is sent where `hasRoom` says so, is no part of the upstream's health, its circuit or its
+   * retry budget, and gives way, with `aborted`, to the first request of a caller that finds no place free.
+   */
+  readonly isAside?: boolean;
 }
 
 /** Why an upstream was passed over: nothing was sent. */
@@ -110,6 +115,8 @@ export interface Upstream {
   mayRetry(): boolean;
   /** Whether a key is ready for this model that is not among `exceptKeys`. */
   hasKey(model: string, exceptKeys: number): boolean;
+  /** Whether a request that nobody waits for may be sent: the circuit is closed, a place is free and a key is ready. */
+  hasRoom(model: string): boolean;
   /** Milliseconds until a request for this model may be sent again, as far as is known; 0 for at once. */
   waitMs(model: string): number;
   /**

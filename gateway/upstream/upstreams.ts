@@ -52,6 +52,7 @@ const delegate = (upstream: Upstream): Omit<Upstream, 'close'> => ({
   send: upstream.send,
   mayRetry: upstream.mayRetry,
   hasKey: upstream.hasKey,
+  hasRoom: upstream.hasRoom,
   waitMs: upstream.waitMs,
   hideKeys: upstream.hideKeys,
 });

@@ -525,6 +525,42 @@ for (const { name, without, prepare } of STORES) {
         for (const [scope, subject, microUsd] of expected) expect(await spent(scope, subject)).toBe(microUsd);
       });
 
+      test('what mirrors cost is in the budgets of their own tags, and in nobody else’s', async () => {
+        const tags = { course: 'CS101' };
+        const who = { team: 'math', user: 'ann', groups: ['night'] };
+        const mirrored = { mirror_of: 'dec_r1', caller: who, purpose: { tags: { ...tags, mirror: 'm' } } };
+        await load([
+          outcome('r1', { microUsd: 1, caller: who, purpose: { tags } }),
+          outcome('m1', { microUsd: 10, ...mirrored }),
+          outcome('m2', { microUsd: 100, ...mirrored, time: '2026-11-23T12:00:00.000Z' }),
+          outcome('m3', { microUsd: 1_000, ...mirrored, purpose: { tags: { mirror: 'other' } } }),
+        ]);
+        const range = [Date.UTC(2026, 10, 1, 5), Date.UTC(2026, 10, 24, 13)] as const;
+        const expected: [SpentArgs[0], string, number][] = [
+          ['key', 'key_1', 1],
+          ['org', 'acme', 1],
+          ['team', 'acme/math', 1],
+          ['user', 'acme/ann', 1],
+          ['group', 'acme/night', 1],
+          ['workflow', 'acme/tutor', 1],
+          ['use_case', 'acme/homework', 1],
+          ['tag', 'acme/course=CS101', 1],
+          ['tag', 'acme/mirror=m', 110],
+          ['tag', 'acme/mirror=other', 1_000],
+        ];
+        // As single rows, of days that are folded, and of a day that is whole.
+        for (const folds of [false, true]) {
+          if (folds) await foldLedger(store.db, 1);
+          for (const [scope, subject, microUsd] of expected) {
+            expect([scope, subject, await spentBy(scope, subject, ...range)]).toEqual([scope, subject, microUsd]);
+            const days = [Date.UTC(2026, 10, 1), Date.UTC(2026, 11, 1)] as const;
+            expect(await spentBy(scope, subject, ...days)).toBe(microUsd);
+          }
+        }
+        // A report has all of it.
+        expect((await report('org')).total.cost_micro_usd).toBe(1_111);
+      });
+
       test('a subject of another form is an error, because its budget would start anew at each restart', async () => {
         await expect(querySpent(store, 'team', 'math', 0, 1)).rejects.toThrow(RangeError);
         await expect(querySpent(store, 'tag', 'acme/course', 0, 1)).rejects.toThrow(RangeError);

@@ -175,6 +175,46 @@ describe('a request', () => {
   });
 });
 
+describe('a request that nobody waits for', () => {
+  const ok = (socket: { write(text: string): void }) => void socket.write(answerOf(200, '{}'));
+
+  test('is sent where a place is free, and gives way to the first that somebody waits for', async () => {
+    const server = await serve((socket, { head }) => {
+      if (head.includes('/one ')) ok(socket);
+    });
+    const upstream = upstreamAt(server.url, { max_concurrent: 2 });
+    const asides = ['/a', '/b', '/c'].map((path) => collectAnswer(upstream, { path, isAside: true }));
+    expect(upstream.hasRoom('')).toBe(false);
+    expect((await asides[2]!.done).failure).toBe('overloaded');
+    const answer = collectAnswer(upstream, { path: '/one' });
+    // The newest of them is ended, and its place is taken at once.
+    expect(upstream.status()).toMatchObject({ in_flight: 2, waiting: 0 });
+    expect((await asides[1]!.done).failure).toBe('aborted');
+    expect((await answer.done).status).toBe(200);
+    expect(upstream.hasRoom('')).toBe(true);
+    asides[0]!.flow.abort();
+    await asides[0]!.done;
+    expect(upstream.status()).toMatchObject({ in_flight: 0, waiting: 0 });
+  });
+
+  test('opens no circuit, is no part of the health, and is not the probe of a circuit that is half open', async () => {
+    let isDown = true;
+    const server = await serve((socket) => (isDown ? void socket.write(answerOf(500, '{}')) : ok(socket)));
+    const upstream = upstreamAt(server.url, {}, { openMs: 20 });
+    for (let at = 0; at < 12; at++) expect((await collectAnswer(upstream, { isAside: true }).done).status).toBe(500);
+    expect(upstream.status()).toMatchObject({ circuit: 'closed', error_rate: 0, retry_budget: { first_attempts: 0 } });
+    for (let at = 0; at < 5; at++) await collectAnswer(upstream).done;
+    expect(upstream.status().circuit).toBe('open');
+    await until(() => upstream.status().circuit === 'half_open');
+    isDown = false;
+    const sent = server.requests.length;
+    expect((await collectAnswer(upstream, { isAside: true }).done).failure).toBe('overloaded');
+    expect(server.requests).toHaveLength(sent);
+    expect((await collectAnswer(upstream).done).status).toBe(200);
+    expect((await collectAnswer(upstream, { isAside: true }).done).status).toBe(200);
+  });
+});
+
 describe('a failure', () => {
   test('to connect is connect_failed', async () => {
     const server = await openRawServer(() => {});

@@ -21,7 +21,7 @@ export interface Collecting extends Collected {
 /** Sends a request and gathers its answer. Throws when an event comes after the end. */
 export const collectAnswer = (
   upstream: Upstream,
-  request: { path?: string; body?: string; headers?: Record<string, string> } = {},
+  request: { path?: string; body?: string; headers?: Record<string, string>; isAside?: boolean } = {},
   onData?: (chunk: Buffer, flow: UpstreamFlow) => void,
 ): Collecting => {
   const got: Collected = { status: null, headers: {}, body: '', failure: null, cause: undefined, events: [] };
@@ -38,6 +38,7 @@ export const collectAnswer = (
       path: request.path ?? '/chat/completions',
       headers: request.headers ?? {},
       body: Buffer.from(request.body ?? '{}'),
+      ...(request.isAside === undefined ? {} : { isAside: request.isAside }),
     },
     {
       onHead: (status, headers) => {

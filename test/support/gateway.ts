@@ -42,6 +42,8 @@ export interface GatewayOptions {
   readonly config?: Record<string, unknown>;
   /** Until a body must be whole. */
   readonly bodyTimeoutMs?: number;
+  /** Until a stop ends what is under way. */
+  readonly graceMs?: number;
   /** Continue in this home; it is not removed at the end. */
   readonly home?: string;
 }
@@ -98,7 +100,7 @@ export const openTestGateway = async (options: GatewayOptions = {}): Promise<Tes
   const settings = parseConfig(JSON.stringify(config), join(ROOT, 'test-config'), {});
   const { bodyTimeoutMs } = options;
   const limits = bodyTimeoutMs === undefined ? settings.limits : { ...settings.limits, bodyTimeoutMs };
-  const running = await openGateway({ ...settings, limits });
+  const running = await openGateway({ ...settings, limits }, options.graceMs);
   const keys = new Map<Person, Promise<string>>();
 
   const gateway: TestGateway = {

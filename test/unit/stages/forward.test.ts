@@ -73,6 +73,7 @@ const scripted = (name: string, ...script: Turn[]): Scripted => {
       for (let key = 0; key < upstream.keys; key++) if ((except & (1 << key)) === 0) return true;
       return false;
     },
+    hasRoom: () => true,
     waitMs: () => upstream.wait,
     hideKeys: (body) => body,
     close: async () => {},
