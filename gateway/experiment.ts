@@ -34,11 +34,13 @@ const canonical = (value: unknown): string => {
  * counts any more: everybody in control is no comparison.
  */
 export const exposureOf = (x: Exchange): Exposure | undefined => {
+  const experiments = x.policy?.data.experiments;
   const { caller, described, decision } = x.products;
-  const drawn = decision?.route.experiment;
-  if (!drawn || !caller || !described || !x.policy) return undefined;
+  if (!experiments || !caller || !described || !decision) return undefined;
+  const drawn = decision.route.experiment;
+  if (!drawn) return undefined;
   const { input } = described;
-  const experiment = x.policy.data.experiments?.[drawn.id];
+  const experiment = experiments[drawn.id];
   if (!experiment || input.experiments[drawn.id]?.stopped) return undefined;
   const { request, purpose } = input;
   // The name in the body does not draw: only the header is there before the body is read.
