@@ -35,9 +35,7 @@ export const reportExperiments = async (
   for (const [name, experiment] of asked) {
     const definition = definitionOf(experiment);
     const readings = await reader.arms({ experiment: name, definition, org });
-    reports.push(
-      judgeExperiment({ id: name, experiment, readings, stop: stopOf(stopped, name, definition), nowMs }),
-    );
+    reports.push(judgeExperiment({ id: name, experiment, readings, stop: stopOf(stopped, name, definition), nowMs }));
   }
   return reports;
 };
@@ -45,8 +43,5 @@ export const reportExperiments = async (
 const concerns = ({ organizations }: Experiment, org: string | undefined): boolean =>
   org === undefined || organizations === undefined || organizations[org] === true;
 
-const stopOf = (
-  stops: readonly ExperimentStop[],
-  experiment: string,
-  definition: string,
-): ExperimentStop | undefined => stops.find((stop) => stop.experiment === experiment && stop.definition === definition);
+const stopOf = (stops: readonly ExperimentStop[], experiment: string, definition: string): ExperimentStop | undefined =>
+  stops.find((stop) => stop.experiment === experiment && stop.definition === definition);

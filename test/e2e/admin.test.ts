@@ -159,7 +159,13 @@ describe('the control plane', () => {
   const withGateway = async (change: Partial<Gateway>, use: (url: string) => Promise<void>): Promise<void> => {
     const admin = createAdminApi(
       { ...gateway.running.gateway, ...change },
-      { keys: NO_KEYS, usage: NO_REPORTS, policies: NO_POLICIES, explanations: NO_EXPLANATIONS, experiments: NO_EXPERIMENTS },
+      {
+        keys: NO_KEYS,
+        usage: NO_REPORTS,
+        policies: NO_POLICIES,
+        explanations: NO_EXPLANATIONS,
+        experiments: NO_EXPERIMENTS,
+      },
     );
     const { server, url } = await listen((req, res) => void admin(req, res), { host: '127.0.0.1', port: 0 });
     try {
