@@ -41,7 +41,10 @@ export const findDecisionByTime = async (
   return position && { id, intent, outcome, events: [], position };
 };
 
-/** The segment in which a moment lies: the last that was opened before it. Undefined for an empty log. */
+/**
+ * The segment in which a moment lies: the last that was opened before it. One of the same millisecond may have been opened
+ * after it. Undefined for an empty log.
+ */
 const segmentOf = async (
   layout: AuditLayout,
   segments: readonly number[],
@@ -50,7 +53,7 @@ const segmentOf = async (
   let [low, high] = [0, segments.length - 1];
   while (low < high) {
     const middle = (low + high + 1) >> 1;
-    if ((await openedMs(layout, segments[middle] as number)) <= timeMs) low = middle;
+    if ((await openedMs(layout, segments[middle] as number)) < timeMs) low = middle;
     else high = middle - 1;
   }
   return segments[low];

@@ -10,7 +10,7 @@ export interface FoundDecision {
   readonly intent: AuditIntent | undefined;
   /** Undefined while the request is under way, or when its gateway died and none has started since. */
   readonly outcome: AuditOutcome | undefined;
-  /** Decision ids of the mirrors that were asked the same, oldest first. Absent: they were not looked for. */
+  /** Decision ids of the mirrors that were asked the same, oldest first. Absent: none are known. */
   readonly mirrors?: readonly string[];
   /** Events that name it, such as content_erased, oldest first. */
   readonly events: readonly AuditEvent[];
@@ -52,5 +52,6 @@ export const findDecision = async (home: string, id: string): Promise<FoundDecis
     // A decision has an intent, or an outcome that holds what an intent would: nothing older can belong to it.
     if (intent || outcome?.decision) break;
   }
-  return position && { id, intent, outcome, mirrors: [...mirrors].sort(), events, position };
+  if (!position) return undefined;
+  return { id, intent, outcome, ...(mirrors.size > 0 && { mirrors: [...mirrors].sort() }), events, position };
 };

@@ -56,8 +56,7 @@ export const drawRecorded = async (homes: readonly string[], filter: RecordedFil
         if (record.kind !== 'outcome' || record.id === null) continue;
         const begun = open.get(record.id);
         open.delete(record.id);
-        // What a mirror was asked is the same request once more.
-        if (!begun || record.mirror_of !== undefined) continue;
+        if (!begun) continue;
         const mirror = mirrors?.get(record.id);
         if (mirrors && mirror === undefined) {
           pass(NO_MIRROR);
@@ -74,6 +73,8 @@ export const drawRecorded = async (homes: readonly string[], filter: RecordedFil
 };
 
 const isWanted = (intent: AuditIntent, filter: RecordedFilter, pass: (reason: string) => void): boolean => {
+  // What a mirror was asked is the same request once more.
+  if (intent.mirror_of !== undefined) return false;
   const timeMs = Date.parse(intent.time);
   if (!(timeMs >= filter.sinceMs && timeMs <= filter.untilMs)) return false;
   const { caller, purpose, request } = factsOf(intent);

@@ -19,7 +19,7 @@ export interface DecisionRecords {
   readonly id: string;
   readonly intent: AuditIntent | undefined;
   readonly outcome: AuditOutcome | undefined;
-  /** Decision ids of the mirrors that were asked the same. Absent: they were not looked for. */
+  /** Decision ids of the mirrors that were asked the same. Absent: none are known. */
   readonly mirrors?: readonly string[];
   readonly events: readonly AuditEvent[];
   /** Where its first record lies in the audit log; undefined when it comes from a shared store. */
@@ -118,7 +118,7 @@ export const explanationJson = (explanation: Explanation): Record<string, unknow
     position: found.position ?? null,
     outcome: found.outcome?.outcome ?? null,
     mirror_of: (found.intent ?? found.outcome)?.mirror_of ?? null,
-    mirrors: found.mirrors ?? null,
+    mirrors: found.mirrors ?? [],
     bundle: bundle ?? null,
     rules,
     considered: policy?.considered ?? null,

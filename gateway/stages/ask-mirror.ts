@@ -21,7 +21,7 @@ import { readWhole } from './read-whole.ts';
 export interface MirrorEnd {
   readonly result: 'answered' | 'failed' | 'over_budget' | 'skipped' | 'dropped';
   /** Why it was skipped. */
-  readonly reason?: 'content_not_kept' | 'cannot_be_asked' | 'busy';
+  readonly reason?: 'content_not_kept' | 'server_tools' | 'cannot_be_asked' | 'busy';
 }
 
 /** No answer is waited for longer, however slowly it comes: it holds one of few places. */
@@ -61,6 +61,8 @@ export const askMirror = async (gw: Gateway, x: Exchange, m: Exchange): Promise<
   const { decision, call, described, masked: original } = x.products as Required<Exchange['products']>;
   const mirror = decision.route.mirror as Mirror;
   if (decision.audit.content === 'none') return { result: 'skipped', reason: 'content_not_kept' };
+  // Whatever tools of the provider do would happen twice.
+  if (call.serverTools) return { result: 'skipped', reason: 'server_tools' };
   const ready = prepare(gw, m, call, decision, original);
   if (!ready) return { result: 'skipped', reason: 'cannot_be_asked' };
   const { candidate, masked, policy } = ready;

@@ -68,7 +68,9 @@ test('of a mirrored request the mirror’s answer comes along, and the mirror is
       content: { signals: {} },
     });
     const record = async (at: number, answer: string, over: Partial<AuditOutcome> = {}): Promise<void> => {
-      await log.append({ ...intentOf(`d${at}`), input: input(at) }, prompt(`question ${at}`));
+      const { mirror_of } = over;
+      const mirrored = mirror_of === undefined ? {} : { mirror_of };
+      await log.append({ ...intentOf(`d${at}`), ...mirrored, input: input(at) }, prompt(`question ${at}`));
       await log.append(outcomeOf(`d${at}`, over), contentOf(JSON.stringify(chatCompletion(answer))));
     };
     await record(1, 'own');

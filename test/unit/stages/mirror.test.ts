@@ -18,6 +18,7 @@ interface Sketch {
   readonly content?: string;
   readonly mirror?: object | null;
   readonly prompt?: string;
+  readonly more?: object;
 }
 
 let results: string[];
@@ -69,7 +70,13 @@ beforeEach(() => {
 });
 
 const MIRROR = { id: 'm', model: 'small', upstream: 'openai', daily_micro_usd: 5_000 };
-const over = ({ outcome = 'ok', content = 'redacted', mirror = MIRROR, prompt = 'Hi' }: Sketch = {}): Exchange => {
+const over = ({
+  outcome = 'ok',
+  content = 'redacted',
+  mirror = MIRROR,
+  prompt = 'Hi',
+  more = {},
+}: Sketch = {}): Exchange => {
   const x = new Exchange(newIds(), '127.0.0.1');
   x.outcome = outcome;
   x.policy = { data: DATA, ref: { digest: 'd', revision: 'r1' } } as unknown as NonNullable<Exchange['policy']>;
@@ -79,7 +86,7 @@ const over = ({ outcome = 'ok', content = 'redacted', mirror = MIRROR, prompt = 
   Object.assign(x.products, {
     head: { ...x.ids, endpoint: 'chat.completions', purpose },
     caller,
-    call: callOf('chat.completions', { model: 'auto', messages: [{ role: 'user', content: prompt }] }),
+    call: callOf('chat.completions', { model: 'auto', messages: [{ role: 'user', content: prompt }], ...more }),
     described: { input: { caller, content: { tokens_estimate: 3, pii: {}, secrets: {} } } },
     decision: {
       route: { candidates: [], experiment: null, mirror },
@@ -130,6 +137,7 @@ describe('a request that is over', () => {
   test.each([
     ['whose content is not kept', { content: 'none' }, 'content_not_kept'],
     ['whose mirror is of a model that nobody has', { mirror: { ...MIRROR, model: 'none' } }, 'cannot_be_asked'],
+    ['for which the provider would run tools', { more: { web_search_options: {} } }, 'server_tools'],
     [
       'whose mirror is at an upstream that is not configured',
       { mirror: { ...MIRROR, upstream: 'x' } },
