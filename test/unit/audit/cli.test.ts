@@ -100,6 +100,21 @@ describe('aegis audit', () => {
       });
     }));
 
+  test('erasing a decision erases what its mirrors keep of the same prompt, and nothing else', () =>
+    withHome(async (home, open) => {
+      const log = await open();
+      const copy = { mirror_of: 'dec_1' };
+      for (const [id, of] of [['dec_1'], ['dec_m', copy], ['dec_2'], ['dec_n', { mirror_of: 'dec_2' }]] as const) {
+        await log.append({ ...intentOf(id), ...of }, contentOf('the prompt'));
+        await log.append({ ...outcomeOf(id), ...of }, contentOf('the answer'));
+      }
+      await log.close();
+      const erased = await aegis('audit', 'erase', 'dec_1', '--home', home, '--json');
+      expect(JSON.parse(erased.out)).toEqual({ contents: 4, decisions: 2, recorded: true });
+      const { out } = await aegis('audit', 'verify', '--home', home, '--json');
+      expect(JSON.parse(out)).toMatchObject({ ok: true, erased: ['dec_1', 'dec_m'], contents: { kept: 4, erased: 4 } });
+    }));
+
   test('a long answer in pieces is shown whole, exported, erased as one content and verified', () =>
     withHome(async (home, open) => {
       const log = await open();
