@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { writeDurably } from './bundle-store.ts';
 import type { RolloutState, RolloutStore } from './rollout-state.ts';
 
@@ -42,7 +43,9 @@ export const createRolloutMemory = (home: string, store: RolloutStore | undefine
   let writing: Promise<void> = Promise.resolve();
   const keep = (state: RolloutState): Promise<void> => {
     const write = async (): Promise<void> => {
-      const others = (await read()).filter(({ key }) => key !== state.key);
+      const all = await read();
+      if (isDeepStrictEqual(all.at(-1), state)) return;
+      const others = all.filter(({ key }) => key !== state.key);
       const states = [...others, state].slice(-MAX_KEPT);
       await writeDurably(file, Buffer.from(`${JSON.stringify({ rollouts: states })}\n`));
       kept = Promise.resolve(states);
