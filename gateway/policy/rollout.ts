@@ -156,11 +156,13 @@ export const createRollout = (options: RolloutOptions): Rollout => {
     keep(next.state);
   };
 
-  /** Takes over how a rollout stands, whoever said so. What was rolled back stays so. */
+  /** Takes over how a rollout stands, whoever said so. What was rolled back stays so, and no step comes again. */
   const adopt = (state: RolloutState): void => {
     if (!candidate || candidate.plan.key !== state.key || candidate.state.rolledBack) return;
     const { rolledBack } = state;
     const isNewStep = state.step !== candidate.state.step;
+    // An answer that was on its way while the store went on.
+    if (!rolledBack && state.step < candidate.state.step) return;
     candidate = { ...candidate, state, policy: rolledBack ? null : candidate.policy };
     if (!rolledBack && !isNewStep) return;
     settle();

@@ -158,6 +158,23 @@ describe('a rollout that is promoted by itself', () => {
     expect(one.rollout.status().stage).toBe('canary');
   });
 
+  test('does not go back a stage by an answer of the store that is older', async () => {
+    const one = member('one');
+    await one.begin({ stage: 'shadow', hold_s: 0, next: [{ stage: 'canary', percent: 100 }] });
+    const before = one.rollout.candidate!.state;
+    for (let n = 0; n < 120; n++) one.rollout.observe(ended(stable));
+    await turns();
+    await one.rollout.beat();
+    await turns();
+    expect(one.rollout.status().stage).toBe('canary');
+    const { read } = store;
+    store.read = async () => before;
+    await one.rollout.beat();
+    store.read = read;
+    expect(one.rollout.policyFor(input())).toBe(good);
+    expect(names(one.events)).toEqual(['shadow 0', 'canary 100']);
+  });
+
   test('goes on without any store', async () => {
     const alone = member('alone', true);
     await alone.begin({ ...NEXT, next: [...NEXT.next] });
