@@ -3,6 +3,7 @@ import { sumReadings } from '../policy/readings.ts';
 import { REPLICA_MS } from '../policy/replica-exchange.ts';
 import type { PlannedStep, RolloutPlan } from '../policy/rollout-plan.ts';
 import type { ArmReadings, ComparedReadings, Readings, ReplicaReport, RolloutState } from '../policy/rollout-state.ts';
+import { waitsFor } from '../policy/waits-for.ts';
 import type { BundleRef, Rollout } from '../types.gen.ts';
 
 /** What a view is made of. */
@@ -168,19 +169,6 @@ const progressOf = (
       replica: back.replica,
     },
   };
-};
-
-/** What keeps the next step from coming, as gateways go by it. */
-const waitsFor = (
-  { guards: { minRequests } }: RolloutPlan,
-  { stage }: PlannedStep,
-  { compared, candidate }: Readings,
-  guards: readonly GuardReading[],
-): string | null => {
-  const samples = stage === 'shadow' ? compared.compared : candidate.requests;
-  if (samples < minRequests) return `${samples} of ${minRequests} requests`;
-  const above = guards.filter(({ verdict }) => verdict === 'above' || verdict === 'breached');
-  return above.length === 0 ? null : above.map(({ guard }) => guard).join(', ');
 };
 
 const replicaOf = (
