@@ -1,6 +1,6 @@
 import { type GuardReading, judgeGuards } from '../policy/guards.ts';
 import { sumReadings } from '../policy/readings.ts';
-import { REPLICA_MS } from '../policy/replica-exchange.ts';
+import { isFresh } from '../policy/replica-exchange.ts';
 import type { PlannedStep, RolloutPlan } from '../policy/rollout-plan.ts';
 import type { ArmReadings, ComparedReadings, Readings, ReplicaReport, RolloutState } from '../policy/rollout-state.ts';
 import { waitsFor } from '../policy/waits-for.ts';
@@ -126,8 +126,6 @@ export const viewRollout = ({ desired, plan, state, reports, nowMs }: RolloutSee
     replicas,
   };
 };
-
-const isFresh = ({ updatedMs }: ReplicaReport, nowMs: number): boolean => nowMs - updatedMs <= REPLICA_MS;
 
 /** Gateways add up what was measured in the same step of the same rollout. */
 const isOf = (report: ReplicaReport, { key }: RolloutPlan, { stage, percent }: PlannedStep, nowMs: number): boolean =>

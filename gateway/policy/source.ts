@@ -204,9 +204,15 @@ export const openPolicySource = async (options: PolicySourceOptions): Promise<Fo
   };
 
   let queue: Promise<void> = Promise.resolve();
+  let waiting: Promise<void> | undefined;
+  /** Whoever asks while a look waits for its turn shares it: a source that hangs gathers no queue. */
   const refresh = async (): Promise<Policy | undefined> => {
-    queue = queue.then(() => look());
-    await queue;
+    waiting ??= queue.then(() => {
+      waiting = undefined;
+      return look();
+    });
+    queue = waiting;
+    await waiting;
     return rollout.current;
   };
 

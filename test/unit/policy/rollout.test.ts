@@ -271,6 +271,20 @@ describe('a breached guard', () => {
     expect(names(one.events)).toEqual(['full 100', 'back: max_error_rate_increase']);
   });
 
+  test('is not caused by what a gateway measured that is gone, though its clock was ahead', async () => {
+    const [gone, one] = [member('gone'), member('one')];
+    for (const each of [gone, one]) await each.begin({ percent: 100 }, strict);
+    await denyMuch(gone, 90);
+    await gone.rollout.beat();
+    await gone.rollout.close();
+    const [report] = await store.replicas(now, 10_000);
+    await store.report({ ...report!, updatedMs: now + 3_600_000 }, 10_000);
+    await denyMuch(one, 30);
+    await one.rollout.beat();
+    await one.rollout.beat();
+    expect(one.rollout.status().stage).toBe('canary');
+  });
+
   test('is not caused by one caller whom the candidate cannot decide for', async () => {
     const broken = fakePolicy('broken', () => {
       throw new Error('out of fuel');
