@@ -1,7 +1,7 @@
 import type { BundleRef, Input } from '../types.gen.ts';
 import { type Draw, drawOf, isDrawn } from './draw.ts';
 import { type GuardReading, judgeGuards } from './guards.ts';
-import { type ComparedKind, createMeasurements, type Measurements } from './measurements.ts';
+import { byStable, type ComparedKind, createMeasurements, type Measurements } from './measurements.ts';
 import type { EndedRequest, Policy } from './policy.ts';
 import { sumReadings } from './readings.ts';
 import { createReplicaExchange } from './replica-exchange.ts';
@@ -209,7 +209,8 @@ export const createRollout = (options: RolloutOptions): Rollout => {
 
   const takeBack = (state: RolloutState, { guard, reason, shownBy }: GuardReading, readings: Readings): void => {
     const time = new Date(clock()).toISOString();
-    const decisionIds = readings.compared.examples[shownBy] ?? [];
+    const { examples } = readings.compared;
+    const decisionIds = examples[shownBy] ?? examples[byStable(shownBy)] ?? [];
     adopt({ ...state, rolledBack: { time, guard, reason, decisionIds, replica } });
     void exchange.now();
   };
