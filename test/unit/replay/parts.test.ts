@@ -225,6 +225,7 @@ const report: ReplayReport = {
     recorded_micro_usd: 100_000_000,
     before_micro_usd: 100_000_000,
     after_micro_usd: 104_000_000,
+    newly_denied_micro_usd: 0,
     month_factor: 2,
     by_org: [{ name: 'uni', requests: 900, before_micro_usd: 100_000_000, after_micro_usd: 104_000_000 }],
     by_model: [],
@@ -252,6 +253,16 @@ describe('guards', () => {
     expect(readGuards({ max_new_denials: '0.09%' }, report)).toEqual([
       { guard: 'max_new_denials', what: 'requests newly denied', limit: '0.09%', found: '1 (0.1%)', ok: false },
     ]);
+  });
+
+  test('a dearer answer is not hidden by requests that cost nothing because they are refused', () => {
+    // Half of the cost is refused, the other half has become 10 % dearer.
+    const cost = { ...report.cost, after_micro_usd: 55_000_000, newly_denied_micro_usd: 50_000_000 };
+    const [reading] = readGuards({ max_cost_increase: '5%' }, { ...report, cost });
+    expect(reading).toMatchObject({ ok: false, found: '10%' });
+    expect(replayText({ ...report, cost }, [])).toMatch(
+      /by newly denied requests +│ -50\.00 USD[^]*of what both allow +│ 50\.00 → 55\.00 USD, \+5\.00 \(\+10\.0 %\)/,
+    );
   });
 
   test('any cost is too much where there was none', () => {
@@ -301,6 +312,15 @@ describe('for people', () => {
     expect(replayText(report, readings)).toMatch(
       /fires after alone +│ access.closed – Closed – policies\/access\/access.rego:7/,
     );
+  });
+
+  test('a table fits 100 columns, and cuts no word', () => {
+    const id = `policies/access/${'a'.repeat(40)}.rego:7`;
+    const long = { id: 'access.closed', title: 'Closed to '.repeat(12).trim(), place: id, count: 1 };
+    const text = replayText({ ...report, rules: { never_fired: [], only_before: [], only_after: [long] } }, readings);
+    const tables = text.split('\n').filter((line) => /^[┌├│└]/.test(line));
+    expect(Math.max(...tables.map(({ length }) => length))).toBeLessThanOrEqual(100);
+    expect(text).toContain(id);
   });
 
   test('without names no user and no credential is shown', () => {
