@@ -261,7 +261,7 @@ describe('guards', () => {
     const [reading] = readGuards({ max_cost_increase: '5%' }, { ...report, cost });
     expect(reading).toMatchObject({ ok: false, found: '10%' });
     expect(replayText({ ...report, cost }, [])).toMatch(
-      /by newly denied requests +│ -50\.00 USD[^]*of what both allow +│ 50\.00 → 55\.00 USD, \+5\.00 \(\+10\.0 %\)/,
+      /by newly denied requests +│ -50\.00 USD.*of what both allow +│ 50\.00 → 55\.00 USD, \+5\.00 \(\+10\.0 %\)/s,
     );
   });
 
