@@ -1,7 +1,7 @@
 import { GatewayError } from '../errors.ts';
 import { reportExperiments } from '../experiments/experiment-reports.ts';
-import type { Answer, Operation } from './admin-operation.ts';
 import type { Measured } from '../types.gen.ts';
+import type { Answer, Operation } from './admin-operation.ts';
 import { readQuery } from './query.ts';
 
 /**

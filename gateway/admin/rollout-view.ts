@@ -1,8 +1,9 @@
 import { type GuardReading, judgeGuards } from '../policy/guards.ts';
 import { sumReadings } from '../policy/readings.ts';
-import { REPLICA_MS } from '../policy/replica-exchange.ts';
+import { isFresh } from '../policy/replica-exchange.ts';
 import type { PlannedStep, RolloutPlan } from '../policy/rollout-plan.ts';
 import type { ArmReadings, ComparedReadings, Readings, ReplicaReport, RolloutState } from '../policy/rollout-state.ts';
+import { waitsFor } from '../policy/waits-for.ts';
 import type { BundleRef, Rollout } from '../types.gen.ts';
 
 /** What a view is made of. */
@@ -126,8 +127,6 @@ export const viewRollout = ({ desired, plan, state, reports, nowMs }: RolloutSee
   };
 };
 
-const isFresh = ({ updatedMs }: ReplicaReport, nowMs: number): boolean => nowMs - updatedMs <= REPLICA_MS;
-
 /** Gateways add up what was measured in the same step of the same rollout. */
 const isOf = (report: ReplicaReport, { key }: RolloutPlan, { stage, percent }: PlannedStep, nowMs: number): boolean =>
   isFresh(report, nowMs) && report.key === key && report.stage === stage && report.percent === percent;
@@ -168,19 +167,6 @@ const progressOf = (
       replica: back.replica,
     },
   };
-};
-
-/** What keeps the next step from coming, as gateways go by it. */
-const waitsFor = (
-  { guards: { minRequests } }: RolloutPlan,
-  { stage }: PlannedStep,
-  { compared, candidate }: Readings,
-  guards: readonly GuardReading[],
-): string | null => {
-  const samples = stage === 'shadow' ? compared.compared : candidate.requests;
-  if (samples < minRequests) return `${samples} of ${minRequests} requests`;
-  const above = guards.filter(({ verdict }) => verdict === 'above' || verdict === 'breached');
-  return above.length === 0 ? null : above.map(({ guard }) => guard).join(', ');
 };
 
 const replicaOf = (

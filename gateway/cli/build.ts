@@ -12,6 +12,7 @@ import { algorithmOf, keyId, SCOPE, type SignatureAlgorithm, type SignatureClaim
 import { ROLLOUT_FILE } from '../policy/source.ts';
 import { forPeople } from './cli-error.ts';
 import { parseExpiry } from './expiry.ts';
+import { policiesFolder } from './policies-folder.ts';
 import { provenanceLines } from './provenance.ts';
 import { buildRelease, type ReleaseOptions } from './release.ts';
 import { refuseUnderRollout, setStable } from './stable-file.ts';
@@ -59,7 +60,7 @@ const build = async (policies: string, flags: BuildFlags): Promise<void> => {
     throw new Error('--expires and --allow-dirty are of a release: add --release');
   }
   const target = resolve(flags.output ?? join(BUNDLES, DEFAULT_BUNDLE));
-  const folder = resolve(policies);
+  const folder = await policiesFolder(policies);
   const compiler = await requireCompiler((line) => console.error(line));
   const signer = await readSigner(flags.key);
   const makePlain = (sequence: number): Promise<BuiltBundle> =>

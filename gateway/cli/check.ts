@@ -10,6 +10,7 @@ import { findingsSarif } from '../policy/finding-sarif.ts';
 import { findingsText } from '../policy/finding-text.ts';
 import { forPeople } from './cli-error.ts';
 import { packageVersion } from './package-version.ts';
+import { policiesFolder } from './policies-folder.ts';
 
 interface CheckFlags {
   json?: true;
@@ -32,7 +33,7 @@ export const checkCommand = (): Command =>
     .action(forPeople(check));
 
 const check = async (folder: string, flags: CheckFlags): Promise<void> => {
-  const policies = resolve(folder);
+  const policies = await policiesFolder(folder);
   const compiler = await requireCompiler((line) => console.error(line));
   const findings = await checkPolicies(policies, compiler);
   const ok = !findings.some(({ level }) => level === 'error' || flags.failOn === 'warning');

@@ -14,7 +14,7 @@ export const fieldDropSuite = (inputs: readonly NamedInput[], policy: Policy, po
   return {
     name: 'field-drop',
     results: dropped.map((field) => resultOf(field, policy, basename(policies))),
-    note: `${decided} decisions on ${inputs.length} inputs, each without one field`,
+    note: `${decided} decisions on ${inputs.length} ${inputs.length === 1 ? 'input' : 'inputs'}, each without one field`,
   };
 };
 

@@ -51,7 +51,7 @@ export const replayCommand = (): Command =>
       .option('--guards <file>', 'guards (default: policies/replay.yaml if it is there)')
       .option('--no-guards', 'no guards but those of the command line')
       .option('--no-names', 'hide the names of users and credentials')
-      .option('--markdown <file>', 'also write a report for a pull request')
+      .option('--markdown <file>', 'also write a report for a pull request; - prints it instead of the text')
       .option('--json', 'print JSON'),
   ).action(async (flags: ReplayFlags, command: Command) => {
     const request = await requestOf(flags, command);
@@ -87,10 +87,14 @@ const run = async (flags: ReplayFlags, request: Request): Promise<void> => {
   const report = await replayReport({ ...flags, home }, request, source).finally(() => store?.close());
   const readings = readGuards(request.guards, report);
   const shown = flags.names ? report : hideNames(report);
-  if (flags.markdown !== undefined) await writeFile(flags.markdown, replayMarkdown(shown, readings));
-  console.log(
-    flags.json ? JSON.stringify({ ok: isKept(readings), guards: readings, ...shown }) : replayText(shown, readings),
-  );
+  const markdown = flags.markdown === undefined ? undefined : replayMarkdown(shown, readings);
+  if (flags.markdown === '-') process.stdout.write(`${markdown}`);
+  else {
+    if (flags.markdown !== undefined) await writeFile(flags.markdown, `${markdown}`);
+    console.log(
+      flags.json ? JSON.stringify({ ok: isKept(readings), guards: readings, ...shown }) : replayText(shown, readings),
+    );
+  }
   if (isKept(readings)) return;
   process.exitCode = 1;
   for (const { guard, limit, found, what, ok } of readings) {

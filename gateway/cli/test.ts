@@ -4,6 +4,7 @@ import { Command, InvalidArgumentError } from 'commander';
 import { CHECKOUT, requireCompiler } from '../policy/compiler.ts';
 import { CliError, forPeople } from './cli-error.ts';
 import { junit } from './junit.ts';
+import { policiesFolder } from './policies-folder.ts';
 import { DEFAULT_COVERAGE } from './rule-suites.ts';
 import { runAllTests } from './run-all-tests.ts';
 import { testReport } from './test-report.ts';
@@ -34,9 +35,10 @@ const test = async (policies: string, flags: TestFlags): Promise<void> => {
   if (flags.update && isCi()) {
     throw new CliError('--update is for people, who review what it writes: CI is set, so nothing was run or written');
   }
+  const folder = await policiesFolder(policies);
   const compiler = await requireCompiler((line) => console.error(line));
   const { junit: target, json, ...options } = flags;
-  const tests = await runAllTests(resolve(policies), compiler, options);
+  const tests = await runAllTests(folder, compiler, options);
   if (!tests.ok) process.exitCode = 1;
   if (target !== undefined) await writeFile(target, junit(tests.suites, tests.coverage));
   if (json) {

@@ -1,4 +1,4 @@
-import { Worker } from 'node:worker_threads';
+import { openAskedThread, ThreadError } from '../asked-thread.ts';
 
 /** Why an explanation is not given: the search took too long or too many wait, or what it needs cannot be read. */
 export type ExplanationTrouble = 'slow' | 'unreadable';
@@ -50,75 +50,31 @@ const LIMITS = { maxOldGenerationSizeMb: 256, maxYoungGenerationSizeMb: 32 } as 
 
 /**
  * Opens explanations that are made in a thread of their own, one at a time: neither the search through the log nor the
- * evaluation holds up a request. The thread is started at the first question, and anew after one that failed.
+ * evaluation holds up a request.
  */
 export const openExplanations = (places: ExplanationPlaces, timeoutMs = TIMEOUT_MS): Explanations => {
-  let worker: Worker | undefined;
-  let last: Promise<unknown> = Promise.resolve();
-  let waiting = 0;
-  let isClosed = false;
-
-  const end = async (): Promise<void> => {
-    const ended = worker;
-    worker = undefined;
-    await ended?.terminate();
-  };
-
-  const start = (): Worker => {
-    const entry = new URL('./explanation-worker.ts', import.meta.url);
-    const started = new Worker(entry, { workerData: places, name: 'explanations', resourceLimits: LIMITS });
-    started.unref();
-    // Of one that dies while nobody waits; whoever waits hears it too.
-    started.on('error', () => {});
-    started.once('exit', () => {
-      if (worker === started) worker = undefined;
-    });
-    return started;
-  };
-
-  const ask = async (question: ExplanationQuestion): Promise<Record<string, unknown> | undefined> => {
-    if (isClosed) throw new ExplanationError('slow', 'the gateway is stopping');
-    worker ??= start();
-    const asked = worker;
-    const { promise, resolve, reject } = Promise.withResolvers<ExplanationReply>();
-    const died = (error?: unknown): void =>
-      reject(new ExplanationError('unreadable', `the thread of explanations ended: ${String(error ?? 'unknown')}`));
-    const timer = setTimeout(
-      () => reject(new ExplanationError('slow', `it was not found within ${timeoutMs / 1000} s`)),
-      timeoutMs,
-    );
-    asked.once('message', resolve).once('error', died).once('exit', died);
-    try {
-      asked.postMessage(question);
-      const reply = await promise;
+  const thread = openAskedThread<ExplanationQuestion, ExplanationReply>({
+    entry: new URL('./explanation-worker.ts', import.meta.url),
+    name: 'explanations',
+    data: places,
+    limits: LIMITS,
+    timeoutMs,
+    mostWaiting: MOST_WAITING,
+  });
+  return {
+    async explain(id, org) {
+      const reply = await thread.ask({ id, org }).catch((error: unknown) => {
+        throw explanationError(error);
+      });
       if ('trouble' in reply) throw new ExplanationError('unreadable', reply.trouble);
       return reply.explanation;
-    } catch (error) {
-      // A search that goes on would answer the next question.
-      if (!(error instanceof ExplanationError) || error.trouble === 'slow') await end();
-      throw error;
-    } finally {
-      clearTimeout(timer);
-      asked.off('message', resolve).off('error', died).off('exit', died);
-    }
+    },
+    close: thread.close,
   };
+};
 
-  return {
-    explain(id, org) {
-      if (waiting >= MOST_WAITING)
-        return Promise.reject(new ExplanationError('slow', 'too many wait for an explanation'));
-      waiting++;
-      const answer = last
-        .then(() => ask({ id, org }))
-        .finally(() => {
-          waiting--;
-        });
-      last = answer.catch(() => {});
-      return answer;
-    },
-    async close() {
-      isClosed = true;
-      await end();
-    },
-  };
+const explanationError = (error: unknown): unknown => {
+  if (!(error instanceof ThreadError)) return error;
+  const { trouble, message } = error;
+  return new ExplanationError(trouble === 'died' || trouble === 'out_of_memory' ? 'unreadable' : 'slow', message);
 };

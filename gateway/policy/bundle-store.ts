@@ -34,7 +34,10 @@ export const createBundleStore = (home: string): BundleStore => {
   };
   return {
     readMark,
-    keepCandidate: (packed, digest) => writeDurably(bundleFile(digest), packed),
+    keepCandidate: async (packed, digest) => {
+      const kept = await readIfThere(bundleFile(digest));
+      if (!kept?.equals(packed)) await writeDurably(bundleFile(digest), packed);
+    },
     keep: async (packed, mark) => {
       await writeDurably(bundleFile(mark.digest), packed);
       // Another process of this home may have gone further meanwhile: the mark never falls.

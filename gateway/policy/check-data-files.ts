@@ -6,6 +6,8 @@ import type { Remark } from './finding.ts';
 /** The data files of a folder of policies, joined as the compiler joins them, and still as written. */
 export interface PolicyData {
   readonly tables: Readonly<Record<string, unknown>>;
+  /** Tables of which a file could not be read: nobody knows what is in them. */
+  readonly unread: ReadonlySet<string>;
   /** The place to edit for a path of the data. Where two files make one table, it is in the one that has more of the path. */
   locate(path: readonly string[]): Place;
 }
@@ -25,13 +27,17 @@ interface DataFile {
 export const readData = async (policies: string, names: readonly string[], remarks: Remark[]): Promise<PolicyData> => {
   const files: DataFile[] = [];
   const tables: Record<string, unknown> = {};
+  const unread = new Set<string>();
   for (const name of names) {
     const file = await readDataFile(policies, name, remarks);
-    if (file === undefined) continue;
+    if (file === undefined) {
+      unread.add(name.split('/')[0] as string);
+      continue;
+    }
     files.push(file);
     insert(tables, file.path, file.document.toJS({ maxAliasCount: 100 }));
   }
-  return { tables, locate: (path) => locate(path, files, policies) };
+  return { tables, unread, locate: (path) => locate(path, files, policies) };
 };
 
 const readDataFile = async (policies: string, name: string, remarks: Remark[]): Promise<DataFile | undefined> => {

@@ -1,12 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { Ajv, type ErrorObject } from 'ajv';
 import addFormats from 'ajv-formats';
+import { nearestName } from '../nearest-name.ts';
 import type { PolicyData } from './check-data-files.ts';
 import { deprecatedModels } from './check-deprecated.ts';
 import { experimentProblems } from './check-experiments.ts';
 import { qualityGaps } from './check-quality.ts';
 import type { Remark } from './finding.ts';
-import { danglingReferences } from './references.ts';
+import { danglingReferences, namesOf } from './references.ts';
 
 // The package is CommonJS: under some loaders its function is the module, under others a member.
 const formats = addFormats as unknown as { default?: (ajv: Ajv) => void } & ((ajv: Ajv) => void);
@@ -18,7 +19,7 @@ const SCHEMA = new URL('../../schemas/policy-data.json', import.meta.url);
  * be and do not meet, that no model in use is retired on the day `today` (YYYY-MM-DD) or soon after, and that measured
  * quality counts on that day. Findings point at the line of the value.
  */
-export const checkData = ({ tables, locate }: PolicyData, today: string): Remark[] => {
+export const checkData = ({ tables, unread, locate }: PolicyData, today: string): Remark[] => {
   if (Object.keys(tables).length === 0) return [];
   const remarks = shapeErrors(tables).map((error) => ({
     ...locate(pathOf(error)),
@@ -31,8 +32,11 @@ export const checkData = ({ tables, locate }: PolicyData, today: string): Remark
     remarks.push({ ...locate(path), check: 'data', why, fix });
   }
   for (const { path, name, table } of danglingReferences(tables)) {
+    if (isUnread(table, unread)) continue;
     const why = `${path.join('.')}: ${JSON.stringify(name)} is not in ${table}`;
-    remarks.push({ ...locate(path), check: 'reference', why, fix: `use a name of ${table}, or add it there` });
+    const meant = nearestName(name, [...namesOf(tables, table)]);
+    const use = meant === undefined ? `use a name of ${table}` : `use ${meant} or another name of ${table}`;
+    remarks.push({ ...locate(path), check: 'reference', why, fix: `${use}, or add it there` });
   }
   for (const { path, why, fix } of deprecatedModels(tables, today)) {
     remarks.push({ ...locate(path), check: 'deprecated-model', why: `${path.join('.')}: ${why}`, fix });
@@ -45,6 +49,10 @@ export const checkData = ({ tables, locate }: PolicyData, today: string): Remark
   }
   return remarks;
 };
+
+/** Upstreams are those of models, so without these neither is known. */
+const isUnread = (table: string, unread: ReadonlySet<string>): boolean =>
+  unread.has(table) || (unread.has('models') && (table === 'upstreams' || table.startsWith('models')));
 
 /** What the schema refuses, each cause once. */
 const shapeErrors = (tables: object): ErrorObject[] => {

@@ -10,9 +10,17 @@ export const checkFormat = async (policies: string, compiler: Compiler): Promise
     ['fmt', '--fail', '--list', basename(policies)],
     dirname(policies),
   );
-  if (code !== 0 && stdout.trim() === '' && !stderr.includes('parse error')) throw new Error(stderr.trim());
+  // What does not parse, checkTypes tells with its place.
+  if (code !== 0 && stdout.trim() === '' && !stderr.includes('rego_parse_error')) throw new Error(stderr.trim());
+  const command = compiler.path === 'opa' ? 'opa' : '.tools/opa';
   return stdout
     .split('\n')
     .filter(Boolean)
-    .map((file) => ({ file, line: 0, check: 'format', why: 'it is not formatted', fix: `opa fmt --write ${file}` }));
+    .map((file) => ({
+      file,
+      line: 0,
+      check: 'format',
+      why: 'it is not formatted',
+      fix: `${command} fmt --write ${file}`,
+    }));
 };

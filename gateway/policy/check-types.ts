@@ -3,6 +3,9 @@ import { CHECKOUT, type Compiler } from './compiler.ts';
 import type { Remark } from './finding.ts';
 import { runOpa } from './opa.ts';
 
+/** The compiler's code for what is no Rego. */
+const PARSE_ERROR = 'rego_parse_error';
+
 interface OpaErrors {
   errors?: { message: string; code: string; location?: { file: string; row: number; col: number } }[];
 }
@@ -37,12 +40,15 @@ export const checkTypes = async (policies: string, files: readonly string[], com
       const place = { file: location?.file ?? basename(policies), line: location?.row ?? 0 };
       const column = location === undefined ? {} : { column: location.col };
       const why = message.split('\n')[0] as string;
-      findings.set(`${place.file}:${place.line} ${why}`, {
+      // The compiler says several things of one place that does not parse; the first is enough.
+      const key = kind === PARSE_ERROR ? kind : why;
+      if (findings.has(`${place.file}:${place.line} ${key}`)) continue;
+      findings.set(`${place.file}:${place.line} ${key}`, {
         ...place,
         ...column,
         check: kind,
         why,
-        fix: fixFor(message),
+        fix: kind === PARSE_ERROR ? 'look just before it: something is missing, or too much' : fixFor(message),
       });
     }
   }

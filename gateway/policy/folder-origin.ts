@@ -1,5 +1,5 @@
-import { type FSWatcher, watch } from 'node:fs';
-import { readFile, stat } from 'node:fs/promises';
+import { constants, type FSWatcher, watch } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { BundleOrigin } from './origin.ts';
 
@@ -47,8 +47,15 @@ const followFolder = (folder: string, beatMs: number, look: () => unknown): { cl
   };
 };
 
+/** One file, whatever its name leads to meanwhile. A pipe or a device is refused: who opens it to read would wait. */
 const readBounded = async (path: string, limitBytes: number): Promise<Buffer> => {
-  const { size } = await stat(path);
-  if (size > limitBytes) throw new Error(`${path} is larger than ${limitBytes} bytes`);
-  return readFile(path);
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    const stats = await file.stat();
+    if (!stats.isFile()) throw new Error(`${path} is no file`);
+    if (stats.size > limitBytes) throw new Error(`${path} is larger than ${limitBytes} bytes`);
+    return await file.readFile();
+  } finally {
+    await file.close();
+  }
 };

@@ -2,7 +2,7 @@ import type { RolloutGuards } from '../types.gen.ts';
 import { evaluationQuantileMs, evaluationsAbove, evaluationsIn } from './readings.ts';
 import type { Guards } from './rollout-plan.ts';
 import type { ArmReadings, Readings, RolloutStage } from './rollout-state.ts';
-import { isPairedIncrease, isRatioAbove, rateIncreaseLower, wilson } from './significance.ts';
+import { isPairedIncreaseAbove, isRatioAbove, rateIncreaseLower, wilson } from './significance.ts';
 
 /** A guard by its name in schemas/rollout.json. */
 export type GuardName = Exclude<keyof RolloutGuards, 'window_s' | 'min_requests'>;
@@ -49,7 +49,7 @@ export const judgeGuards = (readings: Readings, guards: Guards, context: GuardCo
   judgePolicyErrors(readings, guards),
 ];
 
-/** What a guard has measured; `isSure` when it is more than chance. */
+/** What a guard has measured; `isSure` when that it is above the maximum is more than chance. */
 interface Measured {
   readonly value: number;
   readonly samples: number;
@@ -80,7 +80,7 @@ const judgeDenials = ({ compared }: Readings, guards: Guards): GuardReading => {
   const measured: Measured = {
     value,
     samples,
-    isSure: isPairedIncrease(newlyDenied, newlyAllowed),
+    isSure: isPairedIncreaseAbove(newlyDenied, newlyAllowed, samples, guards.maxDenyRateIncrease ?? 0),
     reason: `Of ${samples} requests that both bundles decided, the candidate refuses ${newlyDenied} that stable allows, and allows ${newlyAllowed} that stable refuses: ${percent(value)} more denials.`,
   };
   const who = { guard: 'max_deny_rate_increase', shownBy: 'newly_denied' } as const;
@@ -114,7 +114,7 @@ const judgeRate = (
   const measured: Measured = {
     value,
     samples: candidate.requests,
-    isSure: rateIncreaseLower(ours, theirs) > 0,
+    isSure: rateIncreaseLower(ours, theirs) > (max ?? 0),
     reason: `Of ${ours.of} answers under the candidate ${ours.count} ${what}, of ${theirs.of} under stable${when} ${theirs.count}: ${percent(value)} more.`,
   };
   return judged(who, max, measured, guards.minRequests);

@@ -122,7 +122,7 @@ const createComparing = (
       if (other.ms > (candidate.guards.maxEvaluationP99Ms ?? Infinity)) addExample(now, 'slow', ended.decisionId);
     }
     if (kind !== undefined) {
-      book(now, kind, ended);
+      book(now, kind, ended, isByCandidate || candidate.stage === 'shadow');
       onCompared(kind);
     }
     const [ours, theirs] = isByCandidate ? [ended.decision, other.decision] : [other.decision, ended.decision];
@@ -137,7 +137,8 @@ const kindOf = (stable: Decision | undefined, candidate: Decision | undefined): 
   return candidate ? differenceOf(stable, candidate) : 'policy_error';
 };
 
-const book = (tally: Tally, kind: ComparedKind, { decisionId, input }: EndedRequest): void => {
+/** `isTelling`: whether who looks the decision up sees what the candidate did, or in shadow that it did nothing. */
+const book = (tally: Tally, kind: ComparedKind, { decisionId, input }: EndedRequest, isTelling: boolean): void => {
   const { compared } = tally;
   if (kind === 'policy_error') {
     compared.policyErrors++;
@@ -150,8 +151,11 @@ const book = (tally: Tally, kind: ComparedKind, { decisionId, input }: EndedRequ
   else if (kind === 'newly_allowed') compared.newlyAllowed++;
   else if (kind === 'model_moved') compared.modelMoved++;
   else if (kind === 'otherwise') compared.otherwise++;
-  if (kind !== 'same') addExample(tally, kind, decisionId);
+  if (kind !== 'same') addExample(tally, isTelling ? kind : byStable(kind), decisionId);
 };
+
+/** The kind of examples that stable decided while the candidate decided others: they are shown when there are no better ones. */
+export const byStable = (kind: string): string => `${kind}_by_stable`;
 
 /** A person with several keys is one caller. */
 const callerDigest = ({ caller: { org, user, id } }: Input): string =>

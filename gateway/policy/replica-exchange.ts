@@ -4,6 +4,11 @@ import type { Readings, ReplicaReport, RolloutState, RolloutStore } from './roll
 
 /** A gateway that has said nothing for so long is gone. */
 export const REPLICA_MS = 10_000;
+
+/** Whether a gateway said something lately. One whose clock is far ahead would be so for long after it is gone. */
+export const isFresh = ({ updatedMs }: ReplicaReport, nowMs: number): boolean =>
+  Math.abs(nowMs - updatedMs) <= REPLICA_MS;
+
 /** A beat waits no longer for the store; guards are judged without it. */
 const STORE_MS = 500;
 /** A store that takes so long is away: what others said before says nothing of now. */
@@ -51,7 +56,7 @@ export const createReplicaExchange = (options: ReplicaExchangeOptions): ReplicaE
       reports = [];
     }
   };
-  const fresh = (): readonly ReplicaReport[] => reports.filter(({ updatedMs }) => clock() - updatedMs <= REPLICA_MS);
+  const fresh = (): readonly ReplicaReport[] => reports.filter((of) => isFresh(of, clock()));
   /** What is slow goes on by itself. */
   const briefly = async (work: Promise<void>): Promise<void> => {
     const { promise: late, resolve } = Promise.withResolvers<void>();

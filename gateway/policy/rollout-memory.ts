@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { writeDurably } from './bundle-store.ts';
 import type { RolloutState, RolloutStore } from './rollout-state.ts';
 
@@ -10,7 +11,10 @@ const RECALL_MS = 2_000;
 
 /** What is known of rollouts: in the store that gateways share, and in a copy of this gateway's own. */
 export interface RolloutMemory {
-  /** What has become of a rollout, here or anywhere; begins it where nobody knows. Never waits long for the store. */
+  /**
+   * What has become of a rollout, here or anywhere; begins it where nobody knows. Never waits long for the store: while it is
+   * away the own copy counts, and without one it rejects, with the code ROLLOUTS_AWAY, since others may have taken it back.
+   */
   recall(begin: RolloutState): Promise<RolloutState>;
   /** Tells the store what is known here, and gives what holds. Rejects while the store is away. */
   share(state: RolloutState): Promise<RolloutState>;
@@ -42,7 +46,9 @@ export const createRolloutMemory = (home: string, store: RolloutStore | undefine
   let writing: Promise<void> = Promise.resolve();
   const keep = (state: RolloutState): Promise<void> => {
     const write = async (): Promise<void> => {
-      const others = (await read()).filter(({ key }) => key !== state.key);
+      const all = await read();
+      if (isDeepStrictEqual(all.at(-1), state)) return;
+      const others = all.filter(({ key }) => key !== state.key);
       const states = [...others, state].slice(-MAX_KEPT);
       await writeDurably(file, Buffer.from(`${JSON.stringify({ rollouts: states })}\n`));
       kept = Promise.resolve(states);
@@ -58,11 +64,15 @@ export const createRolloutMemory = (home: string, store: RolloutStore | undefine
     settled: () => writing,
     async recall(begin) {
       const own = (await read()).find(({ key }) => key === begin.key);
-      const state = own ?? begin;
-      const { promise: late, resolve } = Promise.withResolvers<RolloutState>();
-      const timer = setTimeout(() => resolve(state), RECALL_MS);
+      const { promise: late, reject } = Promise.withResolvers<never>();
+      const timer = setTimeout(() => reject(new Error('the store is slow')), RECALL_MS);
       try {
-        return await Promise.race([share(state).catch(() => state), late]);
+        return await Promise.race([share(own ?? begin), late]);
+      } catch (cause) {
+        if (own) return own;
+        const message =
+          'the store is away, and with it whether this rollout was taken back before: it begins when the store is back';
+        throw Object.assign(new Error(message, { cause }), { code: 'ROLLOUTS_AWAY' });
       } finally {
         clearTimeout(timer);
       }

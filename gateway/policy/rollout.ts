@@ -1,13 +1,14 @@
 import type { BundleRef, Input } from '../types.gen.ts';
 import { type Draw, drawOf, isDrawn } from './draw.ts';
 import { type GuardReading, judgeGuards } from './guards.ts';
-import { type ComparedKind, createMeasurements, type Measurements } from './measurements.ts';
+import { byStable, type ComparedKind, createMeasurements, type Measurements } from './measurements.ts';
 import type { EndedRequest, Policy } from './policy.ts';
 import { sumReadings } from './readings.ts';
 import { createReplicaExchange } from './replica-exchange.ts';
 import type { RolloutMemory } from './rollout-memory.ts';
 import type { PlannedStep, RolloutPlan } from './rollout-plan.ts';
 import type { ArmReadings, Readings, ReplicaReport, Rollback, RolloutState, RolloutStore } from './rollout-state.ts';
+import { waitsFor } from './waits-for.ts';
 
 /** How often guards are judged, and gateways look at each other. */
 const BEAT_MS = 1000;
@@ -54,7 +55,7 @@ export interface RolloutStatus {
   /** As judged last, on all gateways together. */
   readonly guards: readonly GuardReading[];
   /** Since the process began, by kind; `skipped` were not compared. */
-  readonly compared: Readonly<Record<string, number>>;
+  readonly compared: Readonly<Record<ComparedKind | 'skipped', number>>;
 }
 
 /** The serving bundles, and the rollout they are in. */
@@ -84,9 +85,17 @@ interface Serving {
 /** Begins without any bundle. */
 export const createRollout = (options: RolloutOptions): Rollout => {
   const { replica, store, memory, onEvent, problem, clock = Date.now } = options;
-  const compared: Record<string, number> = {};
+  const compared: Record<ComparedKind | 'skipped', number> = {
+    same: 0,
+    newly_denied: 0,
+    newly_allowed: 0,
+    model_moved: 0,
+    otherwise: 0,
+    policy_error: 0,
+    skipped: 0,
+  };
   const onCompared = (kind: ComparedKind | 'skipped'): void => {
-    compared[kind] = (compared[kind] ?? 0) + 1;
+    compared[kind]++;
   };
   let stable: Policy | undefined;
   let candidate: Candidate | null = null;
@@ -156,11 +165,13 @@ export const createRollout = (options: RolloutOptions): Rollout => {
     keep(next.state);
   };
 
-  /** Takes over how a rollout stands, whoever said so. What was rolled back stays so. */
+  /** Takes over how a rollout stands, whoever said so. What was rolled back stays so, and no step comes again. */
   const adopt = (state: RolloutState): void => {
     if (!candidate || candidate.plan.key !== state.key || candidate.state.rolledBack) return;
     const { rolledBack } = state;
     const isNewStep = state.step !== candidate.state.step;
+    // An answer that was on its way while the store went on.
+    if (!rolledBack && state.step < candidate.state.step) return;
     candidate = { ...candidate, state, policy: rolledBack ? null : candidate.policy };
     if (!rolledBack && !isNewStep) return;
     settle();
@@ -192,12 +203,14 @@ export const createRollout = (options: RolloutOptions): Rollout => {
     judged = judgeGuards(readings, plan.guards, { stage: step.stage, baseline: state.baseline });
     const breached = judged.find(({ verdict }) => verdict === 'breached');
     if (breached) takeBack(state, breached, readings);
-    else if (mayAdvance(running, readings, judged, clock())) void advance(running, readings);
+    else if (isHeld(running, clock()) && waitsFor(plan, step, readings, judged) === null)
+      void advance(running, readings);
   };
 
   const takeBack = (state: RolloutState, { guard, reason, shownBy }: GuardReading, readings: Readings): void => {
     const time = new Date(clock()).toISOString();
-    const decisionIds = readings.compared.examples[shownBy] ?? [];
+    const { examples } = readings.compared;
+    const decisionIds = examples[shownBy] ?? examples[byStable(shownBy)] ?? [];
     adopt({ ...state, rolledBack: { time, guard, reason, decisionIds, replica } });
     void exchange.now();
   };
@@ -304,18 +317,8 @@ const servingOf = (stable: Policy | undefined, running: Running | null): Serving
   return { current: stable, drawn: { draw: drawOf(ref.digest, plan.by, step.percent), policy } };
 };
 
-const mayAdvance = (
-  { plan, state, step }: Running,
-  readings: Readings,
-  guards: readonly GuardReading[],
-  nowMs: number,
-): boolean => {
-  if (state.step + 1 >= plan.steps.length || nowMs - state.sinceMs < step.holdMs) return false;
-  const samples = step.stage === 'shadow' ? readings.compared.compared : readings.candidate.requests;
-  if (samples < plan.guards.minRequests) return false;
-  // What is above its maximum, if not surely, is no reason to go on.
-  return !guards.some(({ verdict }) => verdict === 'above' || verdict === 'breached');
-};
+const isHeld = ({ plan, state, step }: Running, nowMs: number): boolean =>
+  state.step + 1 < plan.steps.length && nowMs - state.sinceMs >= step.holdMs;
 
 const known = (arm: ArmReadings): ArmReadings | null => (arm.answers > 0 ? arm : null);
 

@@ -1,8 +1,8 @@
 /**
- * How sure a reading must be, in standard errors, one-sided: one chance in 740. Stricter than the usual 1.645, because a
- * guard looks every second, and what is met once in 20 looks would be met within a minute.
+ * How sure a reading must be, in standard errors, one-sided: one chance in 30,000 of a single look. The usual 1.645 is for
+ * one look: a guard looks every second, and within a day even 3 is met by chance, where a few hundred requests are counted.
  */
-export const SURE = 3;
+export const SURE = 4;
 
 /** How often something happened among how many. */
 export interface Rate {
@@ -33,12 +33,19 @@ export const rateIncreaseLower = (a: Rate, b: Rate, z = SURE): number => {
 };
 
 /**
- * Whether `more` outcomes one way against `less` the other way, of the same requests asked twice, are more than chance: the
- * test of Q. McNemar, Psychometrika 12 (1947) 153–157, with the continuity correction of A. L. Edwards, Psychometrika 13
- * (1948) 185–187, one-sided.
+ * Whether of `of` requests asked twice the share of the `more` one way is above that of the `less` the other way by more than
+ * `max`, and not by chance: the score test of T. Tango, Equivalence test and confidence interval for the difference in
+ * proportions for the paired-sample design, Statistics in Medicine 17 (1998) 891–908, one-sided, with the continuity correction
+ * of A. L. Edwards, Psychometrika 13 (1948) 185–187. For a maximum of 0 it is that of Q. McNemar, Psychometrika 12 (1947).
  */
-export const isPairedIncrease = (more: number, less: number, z = SURE): boolean =>
-  more > less && more - less - 1 > z * Math.sqrt(more + less);
+export const isPairedIncreaseAbove = (more: number, less: number, of: number, max: number, z = SURE): boolean => {
+  if (of <= 0) return false;
+  // The most likely share of the `less` if the increase were exactly `max`: a root of 2·of·q² + linear·q − constant.
+  const linear = (2 * of - more + less) * max - more - less;
+  const constant = less * max * (1 - max);
+  const q = (Math.sqrt(linear * linear + 8 * of * constant) - linear) / (4 * of);
+  return more - less - of * max - 1 > z * Math.sqrt(of * (2 * q + max * (1 - max)));
+};
 
 /** Sums over pairs (x, y) of positive amounts. */
 export interface PairSums {

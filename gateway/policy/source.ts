@@ -19,6 +19,8 @@ import type { PublicKeys } from './signature.ts';
 /** The file of a bundle folder that names what serves. */
 export const ROLLOUT_FILE = 'rollout.yaml';
 const MAX_ROLLOUT_BYTES = 64 * 1024;
+/** Looks in a row at an origin that is exchanged meanwhile. */
+const MAX_LOOKS = 3;
 
 /** Something that happened to the policy; for the audit and the log. */
 export interface PolicyEvent {
@@ -69,6 +71,8 @@ export interface ShownPolicies {
 
 /** What a look at the origin found. */
 interface Found {
+  /** Of rollout.yaml; null without one. */
+  readonly text: Buffer | null;
   readonly desired: DesiredRollout | null;
   readonly packed: Buffer;
   /** Null when the file names none. */
@@ -163,7 +167,11 @@ export const openPolicySource = async (options: PolicySourceOptions): Promise<Fo
     refusal = { of, reason };
   };
 
-  const look = async (): Promise<void> => {
+  const lookAgain = (looks: number): Promise<void> => {
+    if (looks < MAX_LOOKS) return look(looks + 1);
+    throw Object.assign(new Error(`${ROLLOUT_FILE}: changes whenever it is read`), { code: 'CHANGING' });
+  };
+  const look = async (looks = 1): Promise<void> => {
     const at = { file: origin.hasRollout ? ROLLOUT_FILE : '', content: '' };
     let found: Found;
     let stable: Policy;
@@ -171,8 +179,10 @@ export const openPolicySource = async (options: PolicySourceOptions): Promise<Fo
       const startedMs = Date.now();
       found = await readOrigin(origin, at);
       freshMs = startedMs;
-      desired = found.desired;
       if (at.content === seen || closed) return;
+      // Else a bundle of one commit could serve at the stage that another gives its name.
+      if (await isReplaced(origin, found)) return await lookAgain(looks);
+      desired = found.desired;
       stable = await takeStable(found.packed, at.file || origin.place);
     } catch (error) {
       failed(at.content, at.file || origin.place, error);
@@ -194,9 +204,15 @@ export const openPolicySource = async (options: PolicySourceOptions): Promise<Fo
   };
 
   let queue: Promise<void> = Promise.resolve();
+  let waiting: Promise<void> | undefined;
+  /** Whoever asks while a look waits for its turn shares it: a source that hangs gathers no queue. */
   const refresh = async (): Promise<Policy | undefined> => {
-    queue = queue.then(look);
-    await queue;
+    waiting ??= queue.then(() => {
+      waiting = undefined;
+      return look();
+    });
+    queue = waiting;
+    await waiting;
     return rollout.current;
   };
 
@@ -252,8 +268,9 @@ export const openPolicySource = async (options: PolicySourceOptions): Promise<Fo
  */
 const readOrigin = async (origin: BundleOrigin, at: { file: string; content: string }): Promise<Found> => {
   let desired: DesiredRollout | null = null;
+  let text: Buffer | null = null;
   if (origin.hasRollout) {
-    const text = await origin.read(ROLLOUT_FILE, MAX_ROLLOUT_BYTES);
+    text = await origin.read(ROLLOUT_FILE, MAX_ROLLOUT_BYTES);
     at.content = sha256(text);
     const value: unknown = parse(text.toString('utf8'));
     checkRollout(value);
@@ -262,12 +279,16 @@ const readOrigin = async (origin: BundleOrigin, at: { file: string; content: str
   }
   const packed = await origin.read(at.file, MAX_BUNDLE_BYTES);
   at.content = sha256(`${at.content} ${sha256(packed)}`);
-  if (desired?.candidate === undefined) return { desired, packed, candidate: null };
+  if (desired?.candidate === undefined) return { text, desired, packed, candidate: null };
   const file = desired.candidate;
   const read = await origin.read(file, MAX_BUNDLE_BYTES).catch((unread: unknown) => ({ unread }));
   at.content = sha256(`${at.content} ${Buffer.isBuffer(read) ? sha256(read) : 'unread'}`);
-  return { desired, packed, candidate: { file, packed: read } };
+  return { text, desired, packed, candidate: { file, packed: read } };
 };
+
+/** Whether rollout.yaml is another since the bundles were read that it names. */
+const isReplaced = async (origin: BundleOrigin, { text }: Found): Promise<boolean> =>
+  text !== null && !(await origin.read(ROLLOUT_FILE, MAX_ROLLOUT_BYTES)).equals(text);
 
 const reasonOf = (error: unknown): string => {
   const message = (error as { message?: unknown } | null)?.message;

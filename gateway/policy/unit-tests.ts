@@ -20,6 +20,9 @@ interface OpaTest {
   location: { file: string; row: number };
 }
 
+// For each test. The compiler's own 5 s are short for one that is compiled to WASM on a busy machine.
+const TEST_TIMEOUT = '60s';
+
 /**
  * Runs the `_test.rego` files, interpreted or on WASM; with `names` only those tests. Throws an Error with the compiler's
  * words when they do not compile.
@@ -32,7 +35,18 @@ export const runUnitTests = async (
 ): Promise<{ results: TestResult[] }> => {
   if (names?.length === 0) return { results: [] };
   const chosen = names === undefined ? [] : ['--run', `^(${names.map(toPattern).join('|')})$`];
-  const args = ['test', '-b', basename(policies), '--format', 'json', '-t', target, ...chosen];
+  const args = [
+    'test',
+    '-b',
+    basename(policies),
+    '--format',
+    'json',
+    '-t',
+    target,
+    '--timeout',
+    TEST_TIMEOUT,
+    ...chosen,
+  ];
   const { code, stdout, stderr } = await runOpa(compiler, args, dirname(policies));
   return { results: parseTests(stdout, stderr, code).map((test) => resultOf(test, target, policies)) };
 };
@@ -65,7 +79,7 @@ interface CoverageReport {
 
 /** Runs the `_test.rego` files on the interpreter and tells which lines of the rules they reach. */
 export const measureCoverage = async (policies: string, compiler: Compiler): Promise<Coverage> => {
-  const args = ['test', '-b', basename(policies), '--coverage', '--format', 'json'];
+  const args = ['test', '-b', basename(policies), '--coverage', '--format', 'json', '--timeout', TEST_TIMEOUT];
   const { stdout } = await runOpa(compiler, args, dirname(policies));
   let report: CoverageReport;
   try {

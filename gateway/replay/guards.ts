@@ -7,7 +7,7 @@ export type GuardLimits = Partial<Record<GuardName, number | string>>;
 interface Guard {
   /** What is measured, for people. */
   readonly what: string;
-  /** `share`: of the decisions. `cost`: of the cost before. `least`: a number that must be reached. */
+  /** `share`: of the decisions. `cost`: of the cost before of what both allow. `least`: a number that must be reached. */
   readonly kind: 'share' | 'cost' | 'least';
   readonly valueOf: (report: ReplayReport) => number;
 }
@@ -39,9 +39,9 @@ export const GUARDS = {
   },
   max_touched: { what: 'requests touched in any way', kind: 'share', valueOf: (report) => report.decisions.touched },
   max_cost_increase: {
-    what: 'increase of cost at the same tokens',
+    what: 'increase of cost at the same tokens, of requests that both allow',
     kind: 'cost',
-    valueOf: (report) => report.cost.after_micro_usd - report.cost.before_micro_usd,
+    valueOf: (report) => report.cost.after_micro_usd - costOfKept(report),
   },
   max_unproved: {
     what: 'recorded decisions that the serving bundle does not make again',
@@ -49,6 +49,9 @@ export const GUARDS = {
     valueOf: (report) => report.decisions.unproved,
   },
 } as const satisfies Record<string, Guard>;
+
+/** What the requests cost that both sides allow: a candidate must not hide a higher price behind refusals. */
+const costOfKept = ({ cost }: ReplayReport): number => cost.before_micro_usd - cost.newly_denied_micro_usd;
 
 export type GuardName = keyof typeof GUARDS;
 
@@ -82,7 +85,7 @@ export const readGuards = (limits: GuardLimits, report: ReplayReport): GuardRead
     if (limit === undefined) return [];
     const { what, kind } = guard;
     const value = guard.valueOf(report);
-    const whole = kind === 'cost' ? report.cost.before_micro_usd : report.decisions.total;
+    const whole = kind === 'cost' ? costOfKept(report) : report.decisions.total;
     const isShare = typeof limit === 'string';
     // A share of nothing: any cost where there was none is more than every share of it.
     const share = whole > 0 ? value / whole : value > 0 ? Number.POSITIVE_INFINITY : 0;

@@ -1,18 +1,5 @@
 import type { PolicyData, Prices } from '../types.gen.ts';
-
-/** The prices of one model, as policy data have them. */
-export type ListedPrices = Pick<PolicyData['models'][string], 'usd_per_million_tokens' | 'long_context'>;
-
-type Entry = Readonly<Record<string, unknown>>;
-
-/** What a catalogue's entry calls a class of tokens, before any suffix for long prompts: LiteLLM's model_prices_and_context_window.json. */
-const PRICE_FIELDS: readonly (readonly [keyof Prices, string])[] = [
-  ['input', 'input_cost_per_token'],
-  ['cache_read', 'cache_read_input_token_cost'],
-  ['cache_write', 'cache_creation_input_token_cost'],
-  ['cache_write_1h', 'cache_creation_input_token_cost_above_1hr'],
-  ['output', 'output_cost_per_token'],
-];
+import { type CatalogueEntry, cataloguePrices, type ListedPrices, PRICE_FIELDS } from './catalogue-prices.ts';
 
 /** New prices of a policy's models, and what they say nothing of. */
 export interface PriceList {
@@ -53,16 +40,16 @@ export const withPrices = (data: PolicyData, prices: ReadonlyMap<string, ListedP
   return { ...data, models: Object.fromEntries(models) };
 };
 
-const entriesOf = (list: unknown): Record<string, Entry> => {
+const entriesOf = (list: unknown): Record<string, CatalogueEntry> => {
   if (!isObject(list)) throw new Error('the price list is not a table of models');
   const table = isObject(list.models) && !('usd_per_million_tokens' in list.models) ? list.models : list;
   for (const [name, entry] of Object.entries(table)) {
     if (!isObject(entry)) throw new Error(`the price list has no prices at ${JSON.stringify(name)}`);
   }
-  return table as Record<string, Entry>;
+  return table as Record<string, CatalogueEntry>;
 };
 
-const fromModels = (data: PolicyData, entries: Record<string, Entry>): Map<string, ListedPrices> => {
+const fromModels = (data: PolicyData, entries: Record<string, CatalogueEntry>): Map<string, ListedPrices> => {
   const found = new Map<string, ListedPrices>();
   for (const [name, entry] of Object.entries(entries)) {
     if (!Object.hasOwn(data.models, name)) {
@@ -105,44 +92,19 @@ const numberOf = (value: unknown, where: string): number => {
 };
 
 /** By what the model is called at its upstreams, else by its own name. */
-const fromCatalogue = (data: PolicyData, entries: Record<string, Entry>): Map<string, ListedPrices> => {
+const fromCatalogue = (data: PolicyData, entries: Record<string, CatalogueEntry>): Map<string, ListedPrices> => {
   const found = new Map<string, ListedPrices>();
   for (const [name, model] of Object.entries(data.models)) {
     const names = Object.entries(model.upstreams).flatMap(([upstream, there]) => [there, `${upstream}/${there}`]);
     const listed = [...names, name].find((each) => Object.hasOwn(entries, each));
     if (listed === undefined) continue;
-    const entry = entries[listed] as Entry;
-    found.set(name, { usd_per_million_tokens: cataloguePrices(entry, '', listed), ...longContext(entry, listed) });
+    try {
+      found.set(name, cataloguePrices(entries[listed] as CatalogueEntry));
+    } catch (cause) {
+      throw new Error(`${listed}: ${(cause as Error).message}`, { cause });
+    }
   }
   return found;
-};
-
-/** Dollars a token to dollars a million tokens, at most six decimals. */
-const perMillion = (usd: number): number => Math.round(usd * 1e12) / 1e6;
-
-const cataloguePrices = (entry: Entry, suffix: string, name: string): Prices => {
-  const found: Partial<Prices> = {};
-  for (const [token, field] of PRICE_FIELDS) {
-    const usd = entry[field + suffix];
-    if (usd !== undefined && usd !== null) found[token] = perMillion(numberOf(usd, `${name}: ${field}${suffix}`));
-  }
-  // A catalogue may leave out the output price of a model that has no output.
-  const { input, output = entry.mode === 'embedding' ? 0 : undefined } = found;
-  if (input === undefined || output === undefined)
-    throw new Error(`${name}: input or output price${suffix} is missing`);
-  return { ...found, input, output };
-};
-
-/** The tier of long prompts, such as input_cost_per_token_above_272k_tokens. */
-const longContext = (entry: Entry, name: string): Pick<ListedPrices, 'long_context'> => {
-  const bounds = Object.keys(entry).flatMap(
-    (field) => field.match(/^input_cost_per_token_above_(\d+)k_tokens$/)?.[1] ?? [],
-  );
-  const [bound, ...others] = bounds;
-  if (bound === undefined) return {};
-  if (others.length > 0) throw new Error(`${name}: more than one tier of long prompts`);
-  const prices = cataloguePrices(entry, `_above_${bound}k_tokens`, name);
-  return { long_context: { above_tokens: Number(bound) * 1000, usd_per_million_tokens: prices } };
 };
 
 const isObject = (value: unknown): value is Record<string, unknown> =>

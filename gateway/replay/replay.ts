@@ -1,8 +1,8 @@
 import type { Bundle } from '../policy/bundle.ts';
+import type { ListedPrices } from './catalogue-prices.ts';
 import type { DecisionRange, DecisionSource } from './decision-source.ts';
 import { ROW, type RowBatch, TAKE } from './limit-rows.ts';
 import { BothLimits, type LimitEffect, type LimitList, listOf, type PreparedList } from './limit-simulation.ts';
-import type { ListedPrices } from './price-list.ts';
 import { idHash, recordHead } from './record-head.ts';
 import { addTally, newTally, type Tally } from './tally.ts';
 import { openThreads, type Threads } from './threads.ts';

@@ -110,6 +110,8 @@ export interface ReplayReport {
     readonly recorded_micro_usd: number;
     readonly before_micro_usd: number;
     readonly after_micro_usd: number;
+    /** Of the cost before, that of requests which the candidate refuses or cannot decide: no saving of prices or routes. */
+    readonly newly_denied_micro_usd: number;
     /** What the figures are multiplied by for 30 days; null where the range is too short. */
     readonly month_factor: number | null;
     readonly by_org: readonly Costs[];
@@ -281,11 +283,17 @@ const costOf = (tally: Tally, prices: PriceTable, lengthMs: number, sample: numb
   recorded_micro_usd: tally.recordedMicroUsd,
   before_micro_usd: tally.money.before,
   after_micro_usd: tally.money.after,
+  newly_denied_micro_usd: newlyDeniedOf(tally),
   month_factor: lengthMs < SHORTEST_MS ? null : (MONTH_DAYS * DAY_MS) / lengthMs / sample,
   by_org: moneyOf(tally.moneyByOrg),
   by_model: moneyOf(tally.moneyByModel),
   newly_allowed: newlyAllowedOf(tally, prices),
 });
+
+const newlyDeniedOf = ({ changes }: Tally): number =>
+  [...changes.values()]
+    .filter(({ facet }) => facet === 'denied' || facet === 'failed')
+    .reduce((sum, { costBefore }) => sum + costBefore, 0);
 
 /** Where the difference is largest first, then what costs most. */
 const moneyOf = (money: ReadonlyMap<string, Money>): Costs[] =>

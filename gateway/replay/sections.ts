@@ -76,14 +76,7 @@ const summary = (report: ReplayReport): Section => {
       }
     }
   }
-  rows.push(['cost at the same tokens', `${change(cost.before_micro_usd, cost.after_micro_usd)}`]);
-  if (cost.month_factor !== null) {
-    const [before, after] = [
-      month(cost.before_micro_usd, cost.month_factor),
-      month(cost.after_micro_usd, cost.month_factor),
-    ];
-    rows.push(['scaled to 30 days', change(before, after)]);
-  }
+  rows.push(...costRows(cost));
   const { newly_allowed: newly } = cost;
   if (newly.requests > 0) {
     const amount = cost.month_factor === null ? newly.micro_usd : month(newly.micro_usd, cost.month_factor);
@@ -100,6 +93,24 @@ const summary = (report: ReplayReport): Section => {
     ]);
   }
   return { title: titleOf(report), notes: [], table: { head: ['what', 'found'], rows, right: [] }, isSummary: true };
+};
+
+/** What is saved by refusing is no saving of prices and routes: where there is any, each is told. */
+const costRows = (cost: ReplayReport['cost']): string[][] => {
+  const { before_micro_usd: before, after_micro_usd: after, newly_denied_micro_usd: refused, month_factor } = cost;
+  const rows = [['cost at the same tokens', change(before, after)]];
+  if (refused > 0) {
+    rows.push(['  by newly denied requests', `${signed(-refused)} USD`]);
+    rows.push(['  of what both allow', change(before - refused, after)]);
+  }
+  if (month_factor !== null) {
+    rows.push(['scaled to 30 days', change(month(before, month_factor), month(after, month_factor))]);
+    if (refused > 0) {
+      const kept = month(before - refused, month_factor);
+      rows.push(['  of what both allow', change(kept, month(after, month_factor))]);
+    }
+  }
+  return rows;
 };
 
 const ALWAYS: readonly Facet[] = ['denied', 'allowed', 'failed', 'model', 'redaction_lost'];
@@ -157,7 +168,10 @@ const changes = (report: ReplayReport, facet: Facet): Section | undefined => {
   const hasCost = list.some(({ used }) => used > 0) && COSTING.includes(facet);
   return {
     title: `${TITLES[facet]}: ${shareOf(report.facets[facet] ?? 0, report.decisions.total)}`,
-    notes: rest(list.length),
+    notes: [
+      ...rest(list.length),
+      ...(hasCost && report.cost.month_factor !== null ? ['Dollars are those of the range, not of 30 days.'] : []),
+    ],
     table: {
       head: ['before', 'after', 'decisions', ...(hasCost ? ['USD before', 'after'] : []), 'smallest example'],
       rows: list

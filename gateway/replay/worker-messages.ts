@@ -1,6 +1,6 @@
+import type { ListedPrices } from './catalogue-prices.ts';
 import type { DecisionRange } from './decision-source.ts';
 import type { RowBatch } from './limit-rows.ts';
-import type { ListedPrices } from './price-list.ts';
 import type { Tally } from './tally.ts';
 
 /** What a worker starts from. Bundles are verified already. */

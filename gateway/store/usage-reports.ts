@@ -1,4 +1,4 @@
-import { Worker } from 'node:worker_threads';
+import { openAskedThread, ThreadError } from '../asked-thread.ts';
 import type { UsagePage, UsageQuestion } from './usage-page.ts';
 
 /** Why a report is not given: its cursor is none of it, it has too many groups, or the store is away or overwhelmed. */
@@ -43,78 +43,30 @@ const LIMITS = { maxOldGenerationSizeMb: 384, maxYoungGenerationSizeMb: 32 } as 
 
 /**
  * Opens reports that are read in a thread of their own: what an administrator asks holds up no request, however many rows
- * it adds up and however large the answer is. The thread is started at the first report, and anew after one that failed.
+ * it adds up and however large the answer is.
  */
 export const openUsageReports = (store: ReportStore): UsageReports => {
-  let worker: Worker | undefined;
-  let last: Promise<unknown> = Promise.resolve();
-  let waiting = 0;
-  let isClosed = false;
-
-  const end = async (): Promise<void> => {
-    const ended = worker;
-    worker = undefined;
-    await ended?.terminate();
-  };
-
-  const start = (): Worker => {
-    const entry = new URL('./usage-worker.ts', import.meta.url);
-    const started = new Worker(entry, { workerData: store, name: 'usage', resourceLimits: LIMITS });
-    started.unref();
-    // Of one that dies while nobody waits; whoever waits hears it too.
-    started.on('error', () => {});
-    started.once('exit', () => {
-      if (worker === started) worker = undefined;
-    });
-    return started;
-  };
-
-  const ask = async (question: UsageQuestion): Promise<UsagePage> => {
-    if (isClosed) throw new ReportError('away', 'the gateway is stopping');
-    worker ??= start();
-    const asked = worker;
-    const reply = await new Promise<ReportReply>((resolve, reject) => {
-      const timer = setTimeout(() => fail(new ReportError('away', 'the store is slow')), TIMEOUT_MS);
-      const done = (): void => {
-        clearTimeout(timer);
-        asked.off('message', answered).off('error', died).off('exit', gone);
-      };
-      const fail = (error: ReportError): void => {
-        done();
-        void end();
-        reject(error);
-      };
-      const answered = (answer: ReportReply): void => {
-        done();
-        resolve(answer);
-      };
-      const died = (error: unknown): void => {
-        const { code, message } = (error ?? {}) as { code?: unknown; message?: unknown };
-        fail(new ReportError(code === 'ERR_WORKER_OUT_OF_MEMORY' ? 'too_large' : 'away', String(message)));
-      };
-      const gone = (): void => fail(new ReportError('away', 'the thread of reports ended'));
-      asked.on('message', answered).on('error', died).on('exit', gone);
-      asked.postMessage(question);
-    });
-    if ('page' in reply) return reply.page;
-    throw new ReportError(reply.trouble, reply.message);
-  };
-
+  const thread = openAskedThread<UsageQuestion, ReportReply>({
+    entry: new URL('./usage-worker.ts', import.meta.url),
+    name: 'usage',
+    data: store,
+    limits: LIMITS,
+    timeoutMs: TIMEOUT_MS,
+    mostWaiting: MOST_WAITING,
+  });
   return {
-    page(question) {
-      if (waiting >= MOST_WAITING) return Promise.reject(new ReportError('away', 'too many reports wait'));
-      waiting++;
-      const answer = last
-        .then(() => ask(question))
-        .finally(() => {
-          waiting--;
-        });
-      last = answer.catch(() => {});
-      return answer;
+    async page(question) {
+      const reply = await thread.ask(question).catch((error: unknown) => {
+        throw reportError(error);
+      });
+      if ('page' in reply) return reply.page;
+      throw new ReportError(reply.trouble, reply.message);
     },
-    async close() {
-      isClosed = true;
-      await end();
-    },
+    close: thread.close,
   };
 };
+
+const reportError = (error: unknown): unknown =>
+  error instanceof ThreadError
+    ? new ReportError(error.trouble === 'out_of_memory' ? 'too_large' : 'away', error.message)
+    : error;

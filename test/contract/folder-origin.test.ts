@@ -13,6 +13,63 @@ import { withFolder } from '../support/policy-fixture.ts';
 const run = promisify(execFile);
 const POLL_MS = 300;
 
+describe('a file of a folder', () => {
+  test.each(['fifo', 'folder', 'large'] as const)(
+    'that is none, or too large, is refused and holds nothing up: %s',
+    (kind) =>
+      withFolder(async (root) => {
+        const file = join(root, 'default.tar.gz');
+        if (kind === 'fifo') await run('mkfifo', [file]);
+        else if (kind === 'folder') await mkdir(file);
+        else await writeFile(file, Buffer.alloc(1_001));
+        const origin = createFolderOrigin(root, POLL_MS);
+        const refused = origin.read('default.tar.gz', 1_000).then(
+          () => 'read',
+          (error: Error) => error.message,
+        );
+        const late = pause(5_000, 'it waits', { ref: false });
+        const answer = await Promise.race([refused, late]);
+        // Who waits to read a pipe is let go.
+        if (answer === 'it waits') await run('sh', ['-c', `: > ${file}`]);
+        expect(answer).toContain(kind === 'large' ? 'is larger than 1000 bytes' : 'is no file');
+      }),
+  );
+
+  test('is looked at by one look and one that waits, however often a change is told', async () => {
+    const forgery = await makeForgery();
+    await withFolder(async (root) => {
+      await writeFile(join(root, 'default.tar.gz'), await forgery.sign(forgery.serving));
+      await writeFile(join(root, 'rollout.yaml'), 'stable: default.tar.gz\n');
+      const origin = createFolderOrigin(root, 3_600_000);
+      const { promise: held, resolve: release } = Promise.withResolvers<void>();
+      let looks = 0;
+      let isHeld = false;
+      const source = await openPolicySource({
+        origin: {
+          ...origin,
+          read: async (name, limitBytes) => {
+            if (name === 'rollout.yaml') looks++;
+            if (isHeld) await held;
+            return await origin.read(name, limitBytes);
+          },
+        },
+        home: join(root, 'home'),
+        publicKeys: forgery.publicKeys,
+        onEvent: () => {},
+      });
+      isHeld = true;
+      looks = 0;
+      const told = Array.from({ length: 50 }, () => source.refresh());
+      await pause(20);
+      told.push(source.refresh());
+      release();
+      await Promise.all(told);
+      await source.close();
+      expect(looks).toBe(2);
+    });
+  });
+});
+
 describe('a folder that another program keeps up to date', () => {
   let forgery: Forgery;
   beforeAll(async () => {

@@ -4,11 +4,13 @@ import { beforeAll, describe, expect, test } from '@jest/globals';
 import { stringify } from 'yaml';
 import { readStoredBundle, writeDurably } from '../../gateway/policy/bundle-store.ts';
 import { createOrigin } from '../../gateway/policy/create-origin.ts';
+import type { RolloutStore } from '../../gateway/policy/rollout-state.ts';
 import { type FollowedSource, openPolicySource, type PolicyEvent } from '../../gateway/policy/source.ts';
 import type { Rollout } from '../../gateway/types.gen.ts';
 import { type Forgery, makeForgery } from '../support/bundle-forgery.ts';
 import { bundleMutants } from '../support/bundle-mutants.ts';
 import { openFileServer } from '../support/file-server.ts';
+import { createMemoryRolloutStore } from '../support/memory-rollout-store.ts';
 import { input, withFolder } from '../support/policy-fixture.ts';
 
 let forgery: Forgery;
@@ -20,7 +22,7 @@ interface Fixture {
   readonly home: string;
   readonly folder: string;
   readonly events: PolicyEvent[];
-  open(): Promise<FollowedSource>;
+  open(rollouts?: RolloutStore): Promise<FollowedSource>;
   put(name: string, packed: Uint8Array): Promise<void>;
   desire(rollout: Partial<Rollout>): Promise<void>;
   markedSequence(): Promise<number>;
@@ -42,10 +44,11 @@ const withCandidate =
         home,
         folder,
         events,
-        async open() {
+        async open(rollouts) {
           const source = await openPolicySource({
             origin: createOrigin({ source: server?.url ?? folder, token: '', pollMs: 3_600_000 }),
             home,
+            ...(rollouts && { rollouts }),
             publicKeys: forgery.publicKeys,
             onEvent: (event) => events.push(event),
           });
@@ -199,6 +202,30 @@ describe.each(['folder', 'http'] as const)('a candidate from a %s', (kind) => {
       expect(decidedBy(await open())).toBe('sequence 5');
     }));
 
+  test('that others took back does not decide on a new gateway while the store is away, nor when it is back', () =>
+    withIt(async ({ home, events, open, desire }) => {
+      await desire(FULL);
+      const store = createMemoryRolloutStore();
+      const first = await open(store);
+      const { key } = first.shown().candidate!.plan;
+      const time = '2026-11-24T12:00:00.000Z';
+      await store.rollBack(key, { time, guard: 'max_cost_increase', reason: 'Dear.', decisionIds: [], replica: 'b' });
+      await first.close();
+      await rm(home, { recursive: true });
+      events.length = 0;
+      store.state = 'away';
+      const source = await open(store);
+      await source.refresh();
+      expect(decidedBy(source)).toBe('sequence 5');
+      expect(named(events)).toEqual(['bundle_activated', 'bundle_refused']);
+      expect(source.shown().problem).toMatch(/begins when the store is back/);
+      store.state = 'there';
+      await source.refresh();
+      expect(decidedBy(source)).toBe('sequence 5');
+      expect(source.rollout().stage).toBe('rolled_back');
+      expect(source.shown().problem).toBeNull();
+    }));
+
   test('keeps its rollout when only comments of the file change', () =>
     withIt(async ({ folder, events, open, desire }) => {
       await desire(FULL);
@@ -208,4 +235,51 @@ describe.each(['folder', 'http'] as const)('a candidate from a %s', (kind) => {
       await source.refresh();
       expect(named(events)).toEqual(['bundle_activated', 'rollout_stage full']);
     }));
+});
+
+describe('a candidate from a folder that is exchanged', () => {
+  const withIt = withCandidate('folder');
+
+  test.each(['rollout.yaml', 'candidate.tar.gz'])('is not taken by a file %s', (at) =>
+    withIt(async ({ folder, home, events, put, desire }) => {
+      await desire({ ...FULL, stage: 'shadow' });
+      await put('candidate.tar.gz', await forgery.sign(forgery.next));
+      const origin = createOrigin({ source: folder, token: '', pollMs: 3_600_000 });
+      let isReplaced = true;
+      const source = await openPolicySource({
+        origin: {
+          ...origin,
+          // What a folder is exchanged for in the middle of a look: a newer candidate, and a file that shows it in shadow.
+          read: async (name, limitBytes) => {
+            const isNow = name === at && !isReplaced;
+            if (isNow && at !== 'rollout.yaml') await replace();
+            const bytes = await origin.read(name, limitBytes);
+            if (isNow && at === 'rollout.yaml') await replace();
+            return bytes;
+          },
+        },
+        home,
+        publicKeys: forgery.publicKeys,
+        onEvent: (event) => events.push(event),
+      });
+      const replace = async (): Promise<void> => {
+        isReplaced = true;
+        await put('candidate.tar.gz', await forgery.sign(forgery.newer));
+        await desire({ ...FULL, stage: 'shadow', attempt: 2 });
+      };
+      try {
+        await desire(FULL);
+        isReplaced = false;
+        await source.refresh();
+        expect(isReplaced).toBe(true);
+        expect(decidedBy(source)).not.toBe('sequence 7');
+        await source.refresh();
+        expect(decidedBy(source)).toBe('sequence 5');
+        expect(named(events).slice(2)).toEqual(['rollout_stage shadow']);
+        expect(source.shown().problem).toBeNull();
+      } finally {
+        await source.close();
+      }
+    }),
+  );
 });

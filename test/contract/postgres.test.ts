@@ -62,7 +62,16 @@ describeOrSkip(`several gateways on one Postgres${without === undefined ? '' : `
       const names = (await db.selectFrom('migrations').select('name').orderBy('name').execute()).map(
         ({ name }) => name,
       );
-      expect(names).toEqual(['001-keys', '002-usage', '003-shared-ledger', '004-alerts', '006-decisions']);
+      expect(names).toEqual([
+        '001-keys',
+        '002-usage',
+        '003-shared-ledger',
+        '004-alerts',
+        '005-rollouts',
+        '006-decisions',
+        '007-experiments',
+        '008-mirrors',
+      ]);
     }
     expect(await all[0]!.db.selectFrom('ledger').selectAll().execute()).toHaveLength(1);
   });

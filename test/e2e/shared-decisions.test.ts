@@ -98,6 +98,20 @@ describeOrSkip(`decisions of gateways on one Postgres${without === undefined ? '
     expect(JSON.stringify(rows)).not.toContain(SECRET_WORD);
   });
 
+  test('the control plane of one gateway tells of a decision that another made', async () => {
+    const [one, two] = [await open('one'), await open('two')];
+    const { id } = await ask(one, 'gpt-6-astra');
+    const admin = { org: 'demo-university', team: '', user: 'ada', roles: ['admin'], groups: [], workflows: [] };
+    const headers = { authorization: `Bearer ${await two.keyFor(admin)}` };
+    const told = await until(async () => {
+      const answer = await fetch(`${two.running.adminUrl}/admin/v1/decisions/${id}`, { headers });
+      const body = (await answer.json()) as Record<string, unknown>;
+      return answer.status === 200 ? body : undefined;
+    }, 20_000);
+    expect(told).toMatchObject({ id, source: 'store', outcome: 'denied' });
+    expect(JSON.stringify(told)).toMatch(/models\.model_not_allowed.*policies\/rules\/models\/models\.rego/);
+  }, 60_000);
+
   test('each gateway decides whether its own are kept', async () => {
     const [keeps, keepsNot] = [await open('one'), await open('two', 0)];
     const [kept, not] = [await ask(keeps), await ask(keepsNot)];

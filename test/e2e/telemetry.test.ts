@@ -181,11 +181,24 @@ describe('GET /metrics', () => {
 
   test('has each metric that is read from the state of the gateway', async () => {
     const families = await scrape();
-    // The limiter of a single gateway shares nothing.
+    // The limiter of a single gateway shares nothing, and without a candidate no guard reads anything.
+    const isWithoutReading = (name: MetricName): boolean =>
+      name.startsWith('aegis.limiter.') || name === 'aegis.rollout.guard';
     const read = (Object.keys(METRICS) as MetricName[]).filter(
-      (name) => ['gauge', 'watched_counter'].includes(METRICS[name].kind) && !name.startsWith('aegis.limiter.'),
+      (name) => ['gauge', 'watched_counter'].includes(METRICS[name].kind) && !isWithoutReading(name),
     );
     for (const name of read) expect([...families.keys()]).toContain(prometheusName(name));
+    expect(families.get('aegis_rollout_guard')?.samples ?? []).toEqual([]);
+    const compared = families.get('aegis_rollout_compared_total')?.samples;
+    expect(compared?.map(({ labels, value }) => [labels.kind, value])).toEqual([
+      ['same', 0],
+      ['newly_denied', 0],
+      ['newly_allowed', 0],
+      ['model_moved', 0],
+      ['otherwise', 0],
+      ['policy_error', 0],
+      ['skipped', 0],
+    ]);
     expect(sumOf(families, 'aegis_ready')).toBe(1);
     expect(sumOf(families, 'aegis_degraded')).toBe(0);
     expect(families.get('aegis_degraded')?.samples.map(({ labels }) => labels.part)).toEqual([
@@ -363,27 +376,27 @@ describe('OTLP', () => {
 
 describe('nothing of what was said, and no secret', () => {
   test('is in metrics or traces', async () => {
-    gateway.openai.play = answerJson(200, chatCompletion('canary-answer to jo.canary@example.org'));
+    gateway.openai.play = answerJson(200, chatCompletion('cuckoo-answer to jo.cuckoo@example.org'));
     const headers = {
       traceparent: TRACEPARENT,
-      tracestate: 'canary-state=1',
-      baggage: 'canary-baggage=1',
-      'user-agent': 'canary-agent',
-      'x-aegis-session': 'canary-session',
-      'x-aegis-tags': 'canary-tag=canary-value',
-      'x-canary': 'canary-header',
+      tracestate: 'cuckoo-state=1',
+      baggage: 'cuckoo-baggage=1',
+      'user-agent': 'cuckoo-agent',
+      'x-aegis-session': 'cuckoo-session',
+      'x-aegis-tags': 'cuckoo-tag=cuckoo-value',
+      'x-cuckoo': 'cuckoo-header',
     };
     const body = {
-      messages: [{ role: 'user', content: 'canary-prompt jo.canary@example.org 4111 1111 1111 1111' }],
-      user: 'canary-user',
+      messages: [{ role: 'user', content: 'cuckoo-prompt jo.cuckoo@example.org 4111 1111 1111 1111' }],
+      user: 'cuckoo-user',
     };
     await read(gateway.chat(body, { headers }));
-    await read(gateway.chat({ ...body, model: 'canary-model' }, { headers }));
+    await read(gateway.chat({ ...body, model: 'cuckoo-model' }, { headers }));
     await read(gateway.chat({ ...body, stream: true }, { headers }));
-    await read(gateway.post('/v1/chat/completions', '{"canary-json', { headers }));
-    await read(fetch(`${gateway.url}/canary-path?canary-query=1`, { headers }));
-    await read(fetch(`${gateway.url}/v1/models/canary-id`, { headers: { authorization: 'Bearer canary-key' } }));
-    gateway.openai.play = answerJson(400, { error: { message: 'canary-refusal', code: 'canary-code' } });
+    await read(gateway.post('/v1/chat/completions', '{"cuckoo-json', { headers }));
+    await read(fetch(`${gateway.url}/cuckoo-path?cuckoo-query=1`, { headers }));
+    await read(fetch(`${gateway.url}/v1/models/cuckoo-id`, { headers: { authorization: 'Bearer cuckoo-key' } }));
+    gateway.openai.play = answerJson(400, { error: { message: 'cuckoo-refusal', code: 'cuckoo-code' } });
     await read(gateway.chat(body, { headers }));
     const traced = collector.requests.length;
     await until(() =>
@@ -395,7 +408,7 @@ describe('nothing of what was said, and no secret', () => {
       PROVIDER_KEY,
       COLLECTOR_TOKEN,
       await gateway.key(),
-      'canary',
+      'cuckoo',
       '4111 1111',
       '4111111111111111',
       '127.0.0.1',
@@ -419,7 +432,7 @@ describe('nothing of what was said, and no secret', () => {
         headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json', traceparent: TRACEPARENT },
         body: JSON.stringify({
           model: CHAT_MODEL,
-          messages: [{ role: 'user', content: 'canary-prompt sandbox:503 jo.canary@example.org' }],
+          messages: [{ role: 'user', content: 'cuckoo-prompt sandbox:503 jo.cuckoo@example.org' }],
         }),
       });
       expect(answer.status).toBeGreaterThanOrEqual(500);
@@ -433,7 +446,7 @@ describe('nothing of what was said, and no secret', () => {
         trace_id: REMOTE.traceId,
         request_id: answer.headers.get('x-request-id'),
       });
-      for (const secret of [key, 'canary', 'aeg_live']) expect(served.stderr()).not.toContain(secret);
+      for (const secret of [key, 'cuckoo', 'aeg_live']) expect(served.stderr()).not.toContain(secret);
     } finally {
       await served.stop('SIGTERM');
       await rm(home, { recursive: true, force: true });

@@ -1,6 +1,6 @@
 import type { PlatformPolicies } from '../../gateway/admin/platform-policies.ts';
-import type { Explanations } from '../../gateway/explain/explanations.ts';
 import type { ReportSource } from '../../gateway/experiments/experiment-reports.ts';
+import type { Explanations } from '../../gateway/explain/explanations.ts';
 import type { UsageReports } from '../../gateway/store/usage-reports.ts';
 
 /** Explanations of nothing, for a control plane that is asked for other things. */

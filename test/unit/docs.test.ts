@@ -65,6 +65,7 @@ describe('documents agree with the code', () => {
       'config',
       'manifest',
       'rollout',
+      'replay',
       'audit',
       'policy-data',
       'scenario',

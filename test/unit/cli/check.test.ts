@@ -42,6 +42,21 @@ const run = async (...args: string[]): Promise<{ out: string; code: typeof proce
 };
 
 describe('aegis check', () => {
+  test('a rule that does not parse is a finding as any other, and the SARIF file is written', async () => {
+    await check({ 'rules/y/y.rego': 'package rules.y\n\nx := {{"a": 1}\n' }, async (policies, folder) => {
+      const file = join(folder, 'findings.sarif');
+      expect(await run(policies, '--sarif', file)).toEqual({
+        code: 1,
+        out: expect.stringMatching(/policies\/rules\/y\/y\.rego:\d+:\d+ .*\[rego_parse_error\]/),
+      });
+      expect(await readFile(file, 'utf8')).toContain('rego_parse_error');
+    });
+  });
+
+  test('a folder that is not there is named', async () => {
+    await expect(run('/nowhere/policies')).rejects.toThrow('/nowhere/policies is no folder');
+  });
+
   test('exits 0 with warnings alone, unless they are to count', async () => {
     await check(WARNING, async (policies) => {
       expect(await run(policies)).toEqual({ code: 0, out: expect.stringMatching(/warning: .*\[unused\]/) });

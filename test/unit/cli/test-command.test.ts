@@ -188,7 +188,7 @@ describe('aegis test', () => {
       const { code, out } = await aegisTest(folder, '--only', 'SMALL model|lists');
       expect(out).toMatch(/unit tests +1 passed\n/);
       expect(out).toMatch(/scenarios +1 passed\n/);
-      expect(out).toMatch(/on 1 inputs/);
+      expect(out).toMatch(/on 1 input,/);
       expect(code).toBe(0);
       await expect(aegisTest(folder, '--only', 'large')).rejects.toThrow(/has a name that matches large/);
       await expect(aegisTest(folder, '--only', '(')).rejects.toThrow(/Unterminated group/);

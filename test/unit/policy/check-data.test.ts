@@ -186,3 +186,19 @@ pools:
     expect(await said(use(strong))).toEqual([expect.stringContaining('add a model of the class strong')]);
   });
 });
+
+test('a file that cannot be read is one finding, and none at each name that it would have', async () => {
+  const pools = 'pools: { cheap: [{ model: small, upstream: local }] }\n';
+  const broken = { 'models/data.yaml': `${MODELS}small: {}\n`, 'routing/data.yaml': pools };
+  expect((await check(broken)).filter(({ check: name }) => name === 'reference')).toEqual([]);
+  expect(await said(broken)).toContainEqual(
+    expect.stringMatching(/^models\/data.yaml:\d+:\d+ Map keys must be unique/),
+  );
+});
+
+test('a misspelt name is told with the one that was meant', async () => {
+  const pools = { 'routing/data.yaml': 'pools: { cheap: [{ model: smal, upstream: local }] }\n' };
+  expect(await said(pools)).toContainEqual(
+    expect.stringContaining('use small or another name of models, or add it there'),
+  );
+});

@@ -24,10 +24,10 @@ const compared = (of: object) => (tally: Tally) => void Object.assign(tally.comp
 
 describe('the guard of denials', () => {
   test('is breached by requests that only the candidate refuses', () => {
-    const reading = read('max_deny_rate_increase', compared({ compared: 200, newlyDenied: 20, newlyAllowed: 1 }));
-    expect(reading).toMatchObject({ verdict: 'breached', value: 0.095, samples: 200, shownBy: 'newly_denied' });
+    const reading = read('max_deny_rate_increase', compared({ compared: 200, newlyDenied: 30, newlyAllowed: 1 }));
+    expect(reading).toMatchObject({ verdict: 'breached', value: 0.145, samples: 200, shownBy: 'newly_denied' });
     expect(reading.reason).toBe(
-      'Of 200 requests that both bundles decided, the candidate refuses 20 that stable allows, and allows 1 that stable refuses: 9.50 % more denials.',
+      'Of 200 requests that both bundles decided, the candidate refuses 30 that stable allows, and allows 1 that stable refuses: 14.50 % more denials.',
     );
   });
   test('waits for its samples', () => {

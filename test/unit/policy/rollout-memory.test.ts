@@ -39,6 +39,18 @@ describe('what a gateway remembers of a rollout', () => {
       }),
   );
 
+  test.each(['away', 'hangs'] as const)('is not begun while the store is %s: others may have taken it back', (state) =>
+    withFolder(async (home) => {
+      const store = createMemoryRolloutStore();
+      await store.rollBack('k', rolledBack);
+      store.state = state;
+      const memory = createRolloutMemory(home, store);
+      await expect(memory.recall(begin)).rejects.toMatchObject({ code: 'ROLLOUTS_AWAY' });
+      store.state = 'there';
+      expect((await memory.recall(begin)).rolledBack).toEqual(rolledBack);
+    }),
+  );
+
   test('is rolled back when it is so anywhere; the first reason stays', () =>
     withFolder(async (home) => {
       const store = createMemoryRolloutStore();

@@ -158,6 +158,23 @@ describe('a rollout that is promoted by itself', () => {
     expect(one.rollout.status().stage).toBe('canary');
   });
 
+  test('does not go back a stage by an answer of the store that is older', async () => {
+    const one = member('one');
+    await one.begin({ stage: 'shadow', hold_s: 0, next: [{ stage: 'canary', percent: 100 }] });
+    const before = one.rollout.candidate!.state;
+    for (let n = 0; n < 120; n++) one.rollout.observe(ended(stable));
+    await turns();
+    await one.rollout.beat();
+    await turns();
+    expect(one.rollout.status().stage).toBe('canary');
+    const { read } = store;
+    store.read = async () => before;
+    await one.rollout.beat();
+    store.read = read;
+    expect(one.rollout.policyFor(input().bucket)).toBe(good);
+    expect(names(one.events)).toEqual(['shadow 0', 'canary 100']);
+  });
+
   test('goes on without any store', async () => {
     const alone = member('alone', true);
     await alone.begin({ ...NEXT, next: [...NEXT.next] });
@@ -252,6 +269,20 @@ describe('a breached guard', () => {
     await turns();
     await one.rollout.beat();
     expect(names(one.events)).toEqual(['full 100', 'back: max_error_rate_increase']);
+  });
+
+  test('is not caused by what a gateway measured that is gone, though its clock was ahead', async () => {
+    const [gone, one] = [member('gone'), member('one')];
+    for (const each of [gone, one]) await each.begin({ percent: 100 }, strict);
+    await denyMuch(gone, 90);
+    await gone.rollout.beat();
+    await gone.rollout.close();
+    const [report] = await store.replicas(now, 10_000);
+    await store.report({ ...report!, updatedMs: now + 3_600_000 }, 10_000);
+    await denyMuch(one, 30);
+    await one.rollout.beat();
+    await one.rollout.beat();
+    expect(one.rollout.status().stage).toBe('canary');
   });
 
   test('is not caused by one caller whom the candidate cannot decide for', async () => {

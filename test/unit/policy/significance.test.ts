@@ -1,5 +1,10 @@
 import { describe, expect, test } from '@jest/globals';
-import { isPairedIncrease, isRatioAbove, rateIncreaseLower, wilson } from '../../../gateway/policy/significance.ts';
+import {
+  isPairedIncreaseAbove,
+  isRatioAbove,
+  rateIncreaseLower,
+  wilson,
+} from '../../../gateway/policy/significance.ts';
 
 const Z95 = 1.959964;
 
@@ -29,15 +34,34 @@ describe('significance', () => {
   test('nothing measured is never an increase', () => {
     expect(rateIncreaseLower({ count: 0, of: 0 }, { count: 0, of: 0 })).toBeLessThanOrEqual(0);
     expect(rateIncreaseLower({ count: 100, of: 100 }, { count: 0, of: 0 })).toBeLessThanOrEqual(0);
-    expect(isPairedIncrease(0, 0)).toBe(false);
+    expect(isPairedIncreaseAbove(0, 0, 0, 0.01)).toBe(false);
     expect(isRatioAbove({ n: 0, x: 0, y: 0, xx: 0, yy: 0, xy: 0 }, 1)).toBe(false);
   });
 
-  test('a few pairs are chance, eleven that all go one way are not', () => {
-    expect(isPairedIncrease(5, 0)).toBe(false);
-    expect(isPairedIncrease(11, 0)).toBe(true);
-    expect(isPairedIncrease(60, 40)).toBe(false);
-    expect(isPairedIncrease(40, 60)).toBe(false);
+  test('a few pairs are chance, eighteen that all go one way are not', () => {
+    expect(isPairedIncreaseAbove(17, 0, 1_000, 0)).toBe(false);
+    expect(isPairedIncreaseAbove(18, 0, 1_000, 0)).toBe(true);
+    expect(isPairedIncreaseAbove(60, 40, 1_000, 0)).toBe(false);
+    expect(isPairedIncreaseAbove(40, 60, 1_000, 0)).toBe(false);
+  });
+
+  test.each([
+    [20, 1, 200, 0.01],
+    [30, 10, 300, 0.02],
+    [11, 0, 100, 0.01],
+    [60, 40, 1_000, 0],
+    [300, 0, 10_000, 0.01],
+  ])("Tango's test of %d against %d of %d, above %d, has the most likely share that a search finds", (b, c, n, max) => {
+    const likelihood = (q: number): number =>
+      b * Math.log(q + max) + (c && c * Math.log(q)) + (n - b - c) * Math.log(1 - 2 * q - max);
+    let q = 0;
+    for (let step = 1; step < 100_000; step++) {
+      const next = (step / 100_000) * ((1 - max) / 2);
+      if (likelihood(next) > likelihood(q)) q = next;
+    }
+    const z = (b - c - n * max - 1) / Math.sqrt(n * (2 * q + max * (1 - max)));
+    expect(isPairedIncreaseAbove(b, c, n, max, z - 0.01)).toBe(true);
+    expect(isPairedIncreaseAbove(b, c, n, max, z + 0.01)).toBe(false);
   });
 
   test('two equal bundles are seldom told apart, however often one looks', () => {

@@ -194,6 +194,7 @@ describe('dollars', () => {
       recorded_micro_usd: 6_000,
       before_micro_usd: 6_000,
       after_micro_usd: 22_000,
+      newly_denied_micro_usd: 2_000,
     });
     expect(report.cost.by_org).toEqual([
       { name: 'uni', requests: 3, before_micro_usd: 6_000, after_micro_usd: 22_000 },
