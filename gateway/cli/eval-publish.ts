@@ -2,7 +2,7 @@ import { mkdir, readFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { Command } from 'commander';
 import { parse } from 'yaml';
-import { judgeWarnings, measurementsOf, qualityYaml } from '../evaluate/publish.ts';
+import { judgeWarnings, measurementsOf, qualityYaml, replacedModels } from '../evaluate/publish.ts';
 import { readSuite, suiteDigest } from '../evaluate/suite.ts';
 import { writeDurably } from '../policy/bundle-store.ts';
 import { CHECKOUT } from '../policy/compiler.ts';
@@ -51,7 +51,14 @@ const publish = async (suiteFile: string, flags: PublishFlags): Promise<void> =>
   for (const warning of judgeWarnings(results)) process.stderr.write(`! ${warning}\n`);
   const file = join(flags.policies, 'quality', 'data.yaml');
   const before = await readText(file);
-  const after = qualityYaml((parse(before) ?? {}) as Quality, suite.task, measured);
+  const quality = (parse(before) ?? {}) as Quality;
+  const after = qualityYaml(quality, suite.task, measured);
+  const gone = replacedModels(quality, suite.task, measured);
+  if (gone.length > 0) {
+    process.stderr.write(
+      `! ${suite.task}: ${gone.join(', ')} ${gone.length === 1 ? 'was' : 'were'} measured by other tasks, or another version of them, and cannot be compared: removed (measure with this suite, --models)\n`,
+    );
+  }
   if (after === before) {
     console.log(`${here(file)} says so already`);
     return;

@@ -1,4 +1,3 @@
-import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
 import { askGateway, permittedModels } from '../evaluate/ask.ts';
@@ -214,11 +213,12 @@ const resultsFrom = (
 ): EvalResults =>
   resultsOf({ suite, suiteSha256, suiteTasks: allTasks.length, tasks, journal, budgetMicroUsd, end, notes });
 
-/** For its owner alone: prompts and answers may be somebody's. */
+/** For its owner alone, in whichever folder: prompts and answers may be somebody's. */
 const writeResults = async (folder: string, results: EvalResults): Promise<void> => {
-  await mkdir(folder, { recursive: true });
-  const options = { mode: 0o600 } as const;
-  await writeDurably(join(folder, RESULT_FILES.results), Buffer.from(`${JSON.stringify(results, null, 1)}\n`));
-  await writeFile(join(folder, RESULT_FILES.markdown), resultsMarkdown(results), options);
-  await writeFile(join(folder, RESULT_FILES.html), resultsHtml(results), options);
+  const texts = [
+    [RESULT_FILES.results, `${JSON.stringify(results, null, 1)}\n`],
+    [RESULT_FILES.markdown, resultsMarkdown(results)],
+    [RESULT_FILES.html, resultsHtml(results)],
+  ] as const;
+  for (const [name, text] of texts) await writeDurably(join(folder, name), Buffer.from(text), 0o600);
 };

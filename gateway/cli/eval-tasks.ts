@@ -45,7 +45,7 @@ export const readTasks = async (suite: Suite, places: TaskPlaces): Promise<Suite
     return tasks;
   };
   const tasks = await readDataset(suite, suiteFile, draw);
-  await mkdir(dirname(drawnFile), { recursive: true });
+  await mkdir(dirname(drawnFile), { recursive: true, mode: 0o700 });
   await writeFile(drawnFile, `${[{ notes }, ...tasks].map((line) => JSON.stringify(line)).join('\n')}\n`, {
     mode: 0o600,
   });

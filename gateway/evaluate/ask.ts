@@ -128,7 +128,7 @@ export const askGateway = (access: GatewayAccess): Ask => {
     // A fallback's answer says nothing of the model that was asked.
     const answered = answer.headers.get('x-aegis-model');
     if (answered !== null && answered !== model) throw new AskError(`${answered} answered in its place`, known);
-    return { ...readAnswer(text), ms, ...known };
+    return { ...readAnswer(text, known), ms, ...known };
   };
   return async (request, signal) => {
     for (let waits = 0; ; waits++) {
@@ -172,16 +172,20 @@ interface Completion {
   usage?: { prompt_tokens?: number; completion_tokens?: number };
 }
 
-const readAnswer = (text: string): Pick<ChatAnswer, 'text' | 'inputTokens' | 'outputTokens'> => {
+/** Throws AskError when there is no text; what such an answer cost is `known` all the same. */
+const readAnswer = (
+  text: string,
+  known: Pick<ChatAnswer, 'costMicroUsd' | 'decisionId'>,
+): Pick<ChatAnswer, 'text' | 'inputTokens' | 'outputTokens'> => {
   let completion: Completion;
   try {
     completion = JSON.parse(text) as Completion;
   } catch {
-    throw new AskError('the answer is not JSON');
+    throw new AskError('the answer is not JSON', known);
   }
   const message = completion.choices?.[0]?.message;
   const content = message?.content ?? message?.refusal;
-  if (typeof content !== 'string') throw new AskError('the answer has no text');
+  if (typeof content !== 'string') throw new AskError('the answer has no text', known);
   const { prompt_tokens: inputTokens = 0, completion_tokens: outputTokens = 0 } = completion.usage ?? {};
   return { text: content, inputTokens, outputTokens };
 };

@@ -36,11 +36,27 @@ export const measurementsOf = (results: EvalResults, options: PublishOptions): R
   const validUntil = new Date(Date.parse(results.began) + validForMs).toISOString().slice(0, 10);
   return Object.fromEntries(
     results.models.map(
-      ({ model, tasks, quality, usd_per_1000_tasks: usd, p50_ms: p50, graded }): [string, Measurement] => {
+      ({
+        model,
+        tasks,
+        quality,
+        usd_per_1000_tasks: usd,
+        p50_ms: p50,
+        graded,
+        answers,
+        unmarked,
+      }): [string, Measurement] => {
         if (quality === null || usd === null) throw new PublishError(`${model} has no score`);
         if (graded < tasks * (1 - MOST_MISSING)) {
           throw new PublishError(
             `${model} has a score for ${graded} of ${tasks} tasks only: ask again what failed or was lost (--repeat-failed, --repeat-lost)`,
+          );
+        }
+        // A task counts as graded by one of its repeats.
+        const [scored, asked] = [answers - unmarked, tasks * results.repeats];
+        if (scored < asked * (1 - MOST_MISSING)) {
+          throw new PublishError(
+            `${model} has a score for ${scored} of ${asked} answers only, repeats included: ask again what failed or was lost (--repeat-failed, --repeat-lost)`,
           );
         }
         const samples = results.compared_tasks;
@@ -93,9 +109,23 @@ const MOST_ORDER_DECIDED = 0.3;
 const HEAD = ` What evaluations measured: kind of task → model → quality, interval, samples, cost, dates. Written by
  \`./aegis eval publish\`, never by hand. Rules rely on a row until its valid_until (docs/evaluation.md).`;
 
-/** policies/quality/data.yaml with these measurements in it; other kinds of task and other models stay. */
+/** Models of a kind of task that other tasks measured: their figures cannot be held against these, so they go. */
+export const replacedModels = (
+  before: Quality,
+  task: keyof Quality,
+  measured: Record<string, Measurement>,
+): string[] => {
+  const suites = new Set(Object.values(measured).map(({ suite_sha256 }) => suite_sha256));
+  return Object.entries(before[task] ?? {}).flatMap(([model, { suite_sha256 }]) =>
+    Object.hasOwn(measured, model) || suites.has(suite_sha256) ? [] : [model],
+  );
+};
+
+/** policies/quality/data.yaml with these measurements in it; other kinds of task stay, and other models that the same suite measured. */
 export const qualityYaml = (before: Quality, task: keyof Quality, measured: Record<string, Measurement>): string => {
-  const after: Quality = { ...before, [task]: { ...before[task], ...measured } };
+  const gone = new Set(replacedModels(before, task, measured));
+  const kept = Object.entries(before[task] ?? {}).filter(([model]) => !gone.has(model));
+  const after: Quality = { ...before, [task]: { ...Object.fromEntries(kept), ...measured } };
   const sorted = Object.fromEntries(
     (['closed', 'simple', 'open', 'hard'] as const).flatMap((kind) => {
       const models = after[kind];

@@ -17,6 +17,9 @@ export const runSuite = async (suite: Suite, tasks: readonly Task[], options: Ru
   let lostMicroUsd = 0;
   for (const { call, request } of planAnswers(suite, tasks))
     if (journal.lost.has(call)) lostMicroUsd += boundOf(request);
+  const judgements = planJudgements(suite, tasks, journal.results);
+  const asked = [...judgements.map(({ planned }) => planned), ...remindersFor(judgements, journal.results)];
+  for (const { call, request } of asked) if (journal.lost.has(call)) lostMicroUsd += boundOf(request);
   const bounded = { ...options, budgetMicroUsd: options.budgetMicroUsd - lostMicroUsd };
   const isJudged = suite.graders.some(isJudging);
   const size = isJudged ? TASKS_AT_A_TIME : tasks.length;

@@ -90,11 +90,11 @@ const readIfThere = async (path: string): Promise<Buffer | undefined> => {
 };
 
 /** Writes beside, syncs, renames: a reader sees the old or the new file, also after a crash. */
-export const writeDurably = async (path: string, bytes: Uint8Array): Promise<void> => {
+export const writeDurably = async (path: string, bytes: Uint8Array, mode = 0o644): Promise<void> => {
   await mkdir(dirname(path), { recursive: true });
   const beside = `${path}.${process.pid}.${Date.now()}.new`;
   try {
-    const file = await open(beside, 'w', 0o644);
+    const file = await open(beside, 'w', mode);
     try {
       await file.writeFile(bytes);
       await file.sync();

@@ -11,7 +11,8 @@ const MEASURE = 'measure again: ./aegis eval run SUITE, then ./aegis eval publis
 
 /**
  * What is missing for measured quality to decide, for each kind of task that was measured: measurements that ended before
- * `today` (YYYY-MM-DD) or have fewer than routing.quality.min_samples tasks, and models of routing.pools without one.
+ * `today` (YYYY-MM-DD), have fewer than routing.quality.min_samples tasks, or come from different suites, and models of
+ * routing.pools without one.
  * Nothing where nothing was measured, or where routing.quality is absent: then the catalogue's order is meant.
  */
 export const qualityGaps = (data: Table, today: string): QualityGap[] => {
@@ -32,8 +33,24 @@ export const qualityGaps = (data: Table, today: string): QualityGap[] => {
       why: `quality.${task}: "${model}" of routing.pools was never measured, so it is never preferred`,
       fix: `measure it: ./aegis eval run SUITE, then ./aegis eval publish`,
     }));
-    return [...measured.flatMap(([model, row]) => faultsOf(task, model, tableOf(row), today, enough)), ...unmeasured];
+    return [
+      ...measured.flatMap(([model, row]) => faultsOf(task, model, tableOf(row), today, enough)),
+      ...mixed(task, measured),
+      ...unmeasured,
+    ];
   });
+};
+
+/** What one suite finds easy another finds hard: rules hold each model against the best of all. */
+const mixed = (task: string, measured: readonly [string, unknown][]): QualityGap[] => {
+  const [[, first] = []] = measured;
+  const suite = tableOf(first).suite_sha256;
+  const others = measured.flatMap(([model, row]) => (tableOf(row).suite_sha256 === suite ? [] : [model]));
+  if (others.length === 0) return [];
+  const why = `quality.${task}: ${others.join(', ')} ${others.length === 1 ? 'was' : 'were'} measured by other tasks than ${measured[0]?.[0]}, so their figures cannot be compared`;
+  return [
+    { path: ['quality', task, others[0] as string, 'suite_sha256'], why, fix: 'measure all models with one suite' },
+  ];
 };
 
 const faultsOf = (task: string, model: string, row: Table, today: string, enough: number): QualityGap[] => {

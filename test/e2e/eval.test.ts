@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
@@ -483,6 +483,13 @@ describe('tasks drawn from the audit log', () => {
     expect(tasks[1]?.prompt).toBe('system: Be brief.\n\nuser: This is question 6.');
     expect(models[0]?.quality?.estimate).toBe(1);
     expect(notes).toContain('1 recorded request was passed over: tools.');
+    // Prompts and answers of people: for the owner alone.
+    const kept = join(folder, String(round), 'results', 'unit');
+    const modeOf = async (name: string): Promise<number> => (await stat(join(kept, name))).mode & 0o777;
+    expect(await modeOf('.')).toBe(0o700);
+    for (const name of ['tasks.jsonl', 'journal.jsonl', 'results.json', 'report.md', 'report.html']) {
+      expect([name, await modeOf(name)]).toEqual([name, 0o600]);
+    }
     await ask('This is question 8.');
     expect((await evaluate(...args)).code).toBe(0);
     expect((await resultsIn()).items).toHaveLength(2);

@@ -11,7 +11,7 @@ const LANCZOS = [
 ];
 
 /** The natural logarithm of the gamma function, for x > 0. */
-const logGamma = (x: number): number => {
+export const logGamma = (x: number): number => {
   if (x < 0.5) return Math.log(Math.PI / Math.sin(Math.PI * x)) - logGamma(1 - x);
   const base = x - 1;
   let sum = LANCZOS[0] as number;

@@ -63,10 +63,10 @@ export const compareSequentially = (
   alpha = 0.05,
 ): SequentialComparison | undefined => {
   if (!control || !treatment || Math.min(control.units, treatment.units) < LEAST_UNITS) return undefined;
-  const v = control.variance + treatment.variance;
+  const [forControl, forTreatment] = cautiousVariances(control, treatment);
+  const v = forControl / control.units + forTreatment / treatment.units;
   if (!(v > 0)) return undefined;
-  // The variance of one unit in each arm, as it would be with as many units in both.
-  const unitVariance = control.variance * control.units + treatment.variance * treatment.units;
+  const unitVariance = forControl + forTreatment;
   const mixture = MIXTURE ** 2 * unitVariance;
   const difference = treatment.estimate - control.estimate;
   const logRatio = 0.5 * Math.log(v / (v + mixture)) + (difference ** 2 * mixture) / (2 * v * (v + mixture));
@@ -74,4 +74,14 @@ export const compareSequentially = (
     ((2 * v * (v + mixture)) / mixture) * (Math.log(1 / alpha) + 0.5 * Math.log((v + mixture) / v)),
   );
   return { difference, low: difference - half, high: difference + half, pValue: Math.min(1, Math.exp(-logRatio)) };
+};
+
+/**
+ * The variance of one unit in each arm, at least that of both together. A small arm that has not met its rare expensive
+ * units, or its rare failures, yet looks both better and surer than it is: the large arm knows how rare things are.
+ */
+const cautiousVariances = (control: RatioEstimate, treatment: RatioEstimate): [number, number] => {
+  const [a, b] = [control.variance * control.units, treatment.variance * treatment.units];
+  const pooled = (a * control.units + b * treatment.units) / (control.units + treatment.units);
+  return [Math.max(a, pooled), Math.max(b, pooled)];
 };

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { parse } from 'yaml';
-import { judgeWarnings, measurementsOf, qualityYaml } from '../../../gateway/evaluate/publish.ts';
+import { judgeWarnings, measurementsOf, qualityYaml, replacedModels } from '../../../gateway/evaluate/publish.ts';
 import type { EvalJudge, EvalModel, EvalResults, Quality } from '../../../gateway/types.gen.ts';
 
 const SHA = '1'.repeat(64);
@@ -69,6 +69,7 @@ describe('what is published', () => {
     ['not complete', { is_complete: false }],
     ['at least 50', { compared_tasks: 49 }],
     ['90 of 100 tasks only', { models: [{ ...model, graded: 90 }] }],
+    ['108 of 300 answers only', { repeats: 3, models: [{ ...model, answers: 110, unmarked: 2 }] }],
     ['has no score', { models: [{ ...model, quality: null }] }],
   ])('is refused with “%s”', (words, changes) => {
     expect(() => measurementsOf(results(changes), OPTIONS)).toThrow(words);
@@ -84,6 +85,20 @@ describe('what is published', () => {
     expect(text).toContain('measured: "2026-11-20"');
     expect(text).toMatch(/^# What evaluations measured/);
     expect(qualityYaml(parse(text) as Quality, 'closed', measured)).toBe(text);
+  });
+});
+
+describe('models that another suite, or another version of it, measured for the same kind of task', () => {
+  test('are removed and named, since their figures cannot be held against each other', () => {
+    const measured = measurementsOf(results(), OPTIONS);
+    const row = measured.m as NonNullable<(typeof measured)['m']>;
+    const other = { ...row, suite: 'easy', suite_sha256: 'e'.repeat(64) };
+    const before: Quality = { closed: { m: other, old: other, z: row }, open: { old: other } };
+    expect(replacedModels(before, 'closed', measured)).toEqual(['old']);
+    expect(parse(qualityYaml(before, 'closed', measured))).toEqual({
+      closed: { m: row, z: row },
+      open: { old: other },
+    });
   });
 });
 

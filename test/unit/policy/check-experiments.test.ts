@@ -28,6 +28,14 @@ describe('experimentProblems', () => {
     expect(found({ experiments: { x: experiment({ end }) } })).toEqual(['experiment experiments.x.end']);
   });
 
+  test.each([
+    ['start', '2025-02-30T00:00:00.000Z'],
+    ['end', '2026-13-01T00:00:00.000Z'],
+    ['end', '2026-01-31T24:00:00.000Z'],
+  ])('finds a %s that is in no calendar: %s', (name, time) => {
+    expect(found({ experiments: { x: experiment({ [name]: time }) } })).toEqual([`experiment experiments.x.${name}`]);
+  });
+
   test('finds two that concern the same requests, and says when they draw alike', () => {
     const [independent, alike] = [2, 1].map((salt) =>
       experimentProblems({ experiments: { b: experiment({ salt }), a: experiment() } }),
@@ -75,6 +83,12 @@ describe('qualityGaps', () => {
     ]);
     expect(gaps({ open: { small: row, big: { ...row, samples: 99 } } })).toEqual(['quality.open.big.samples']);
     expect(gaps({ closed: { small: row, big: row }, open: { small: row } })).toEqual(['quality.open']);
+  });
+
+  test('are figures of different suites, which say nothing against each other', () => {
+    const [one, other] = ['1', '2'].map((digit) => ({ ...row, suite_sha256: digit.repeat(64) }));
+    expect(gaps({ open: { small: one, big: one } })).toEqual([]);
+    expect(gaps({ open: { small: one, big: other } })).toEqual(['quality.open.big.suite_sha256']);
   });
 });
 

@@ -138,6 +138,24 @@ describe('a sample ratio', () => {
     expect(testSampleRatio([900, 50, 50], [80, 10, 10]).isMismatch).toBe(true);
   });
 
+  test('is no mismatch by one early unit of a small arm', () => {
+    expect(testSampleRatio([0, 1], [95, 5])).toMatchObject({ isMismatch: false });
+    expect(testSampleRatio([1, 2], [99, 1])).toMatchObject({ isMismatch: false });
+  });
+
+  test('may be looked at after every unit: in a hundred experiments about one is ever called a mismatch', () => {
+    const mismatches = Array.from({ length: 300 }, (_, seed) => {
+      const random = createRandom(seed + 1);
+      const units = [0, 0];
+      for (let n = 0; n < 3_000; n++) {
+        units[random() < 0.95 ? 0 : 1]!++;
+        if (testSampleRatio(units, [95, 5]).isMismatch) return true;
+      }
+      return false;
+    });
+    expect(mismatches.filter(Boolean).length).toBeLessThan(9);
+  });
+
   test('leaves out arms without a share', () => {
     expect(testSampleRatio([100, 100, 7], [1, 1, 0]).pValue).toBe(1);
   });
