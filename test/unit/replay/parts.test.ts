@@ -16,8 +16,9 @@ import { REPLAY_MODELS } from '../../support/replay-fixture.ts';
 
 describe('inputs of older versions', () => {
   const old = (): Record<string, unknown> => {
-    const { request, upstreams, ...rest } = JSON.parse(JSON.stringify(input()));
+    const { request, upstreams, experiments: _, ...rest } = JSON.parse(JSON.stringify(input()));
     delete request.end_user;
+    for (const name of ['numbers', 'long_words', 'negated']) delete rest.content.signals[name];
     for (const upstream of Object.values(upstreams)) delete (upstream as { endpoints?: unknown }).endpoints;
     return { ...rest, request, upstreams };
   };
@@ -26,7 +27,16 @@ describe('inputs of older versions', () => {
     expect(isInput(old())).toBe(false);
     const { input: whole, added } = completeInput(old());
     expect(isInput(whole)).toBe(true);
-    expect(added).toEqual(['request.end_user', 'upstreams.openai.endpoints']);
+    expect([...added].sort()).toEqual([
+      'content.signals.long_words',
+      'content.signals.negated',
+      'content.signals.numbers',
+      'experiments',
+      'request.end_user',
+      'upstreams.openai.endpoints',
+    ]);
+    expect(whole.experiments).toEqual({});
+    expect(whole.content.signals).toMatchObject({ numbers: 0, long_words: 0, negated: false });
     expect(whole.request.end_user).toEqual({ name: '', source: 'none' });
     expect(whole.upstreams.openai?.endpoints).toEqual(input().upstreams.openai?.endpoints);
   });
@@ -40,7 +50,7 @@ describe('inputs of older versions', () => {
   test('that are damaged otherwise are not mended', () => {
     const { caller: _, ...without } = old();
     expect(isInput(completeInput(without).input)).toBe(false);
-    expect(completeInput({ request: 3, upstreams: null }).added).toEqual([]);
+    expect(completeInput({ request: 3, upstreams: null, content: 'none' }).added).toEqual(['experiments']);
   });
 });
 
