@@ -68,6 +68,8 @@ export const askMirror = async (gw: Gateway, x: Exchange, m: Exchange): Promise<
   const { candidate, masked, policy } = ready;
   if (!candidate.upstream.hasRoom(candidate.upstreamModel)) return { result: 'skipped', reason: 'busy' };
 
+  // A model without a price fits every cap.
+  if (mirror.daily_micro_usd === 0) return { result: 'over_budget' };
   m.reservedMicroUsd = costBound(call, [candidate], gw.prices(policy), described.input.content);
   if (!(await admitMirror(gw, m, mirror))) return { result: 'over_budget' };
   m.keep('masked', masked);

@@ -39,17 +39,18 @@ export const createMirrors = (gw: Gateway): Mirrors => {
   };
 
   const begin = async (x: Exchange): Promise<void> => {
-    const m = mirrorExchange(x);
-    open.add(m);
+    let m: Exchange | undefined;
     try {
+      m = mirrorExchange(x);
+      open.add(m);
       // Whoever is being answered comes first.
       await new Promise((resolve) => setImmediate(resolve));
       count(x, await askMirror(gw, x, m));
     } catch (error) {
-      gw.log.error({ ...m.names, cause: String(error) }, 'a mirror failed');
+      gw.log.error({ ...(m ?? x).names, cause: String(error) }, 'a mirror failed');
       count(x, { result: 'failed' });
     } finally {
-      open.delete(m);
+      if (m) open.delete(m);
       next();
     }
   };
@@ -71,6 +72,9 @@ export const createMirrors = (gw: Gateway): Mirrors => {
         count(x, { result: 'dropped' });
         return;
       }
+      // Both hold the whole answer, which the caller has and a mirror needs nothing of: it would wait along.
+      x.evidence = null;
+      x.onAbort = undefined;
       waiting.push(x);
       waitingBytes += sizeOf(x);
       next();

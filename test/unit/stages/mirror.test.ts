@@ -11,6 +11,14 @@ import { NO_TELEMETRY } from '../../support/no-telemetry.ts';
 import { MODELS } from '../../support/policy-fixture.ts';
 
 const DATA = { models: MODELS } as unknown as Parameters<typeof createPriceTable>[0];
+const FREE_DATA = {
+  models: Object.fromEntries(
+    Object.entries(MODELS).map(([name, model]) => [
+      name,
+      { ...model, usd_per_million_tokens: { input: 0, output: 0 } },
+    ]),
+  ),
+} as unknown as typeof DATA;
 const PRICES = createPriceTable(DATA, 'r1');
 
 interface Sketch {
@@ -167,6 +175,26 @@ describe('a request that is over', () => {
     expect([results, records]).toEqual([['over_budget'], []]);
   });
 
+  test('is not sent where it may cost nothing, even to a model that costs nothing', async () => {
+    gateway = { ...gateway, prices: () => createPriceTable(FREE_DATA, 'r1') };
+    createMirrors(gateway).offer(over({ mirror: { ...MIRROR, daily_micro_usd: 0 } }));
+    await turn();
+    expect([results, demands, records]).toEqual([['over_budget'], [], []]);
+  });
+
+  test('of what is no call, by a policy of one’s own, is a failure and no end of the gateway', async () => {
+    const x = over();
+    // As of a list of models.
+    delete x.products.call;
+    const mirrors = createMirrors(gateway);
+    mirrors.offer(x);
+    await turn();
+    expect([results, mirrors.open.size]).toEqual([['failed'], 0]);
+    mirrors.offer(over());
+    await turn();
+    expect(demands).toHaveLength(1);
+  });
+
   test('is not sent when its intent cannot be written; what was taken is settled, once', async () => {
     createMirrors(gateway).offer(over());
     await turn();
@@ -196,6 +224,16 @@ describe('the queue', () => {
     expect([mirrors.waiting, results]).toEqual([3, ['dropped']]);
     mirrors.offer(over());
     expect(mirrors.waiting).toBe(4);
+  });
+
+  test('keeps nothing of the answers that callers have got', () => {
+    const mirrors = createMirrors(gateway);
+    const x = over();
+    const answer = Buffer.alloc(1);
+    x.evidence = { model: 'small', reported: null, outputEstimate: () => answer.length };
+    x.onAbort = () => void answer;
+    mirrors.offer(x);
+    expect([x.evidence, x.onAbort]).toEqual([null, undefined]);
   });
 
   test('takes nothing while the gateway stops, and lets go of what waits', async () => {
