@@ -185,7 +185,7 @@ describe('a request that is over', () => {
   test('of what is no call, by a policy of one’s own, is a failure and no end of the gateway', async () => {
     const x = over();
     // As of a list of models.
-    delete x.products.call;
+    Object.assign(x.products, { call: undefined });
     const mirrors = createMirrors(gateway);
     mirrors.offer(x);
     await turn();
