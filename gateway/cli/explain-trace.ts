@@ -7,6 +7,7 @@ import { sourceFiles, sourcesRevision } from '../policy/build.ts';
 import type { Bundle } from '../policy/bundle.ts';
 import { CHECKOUT, type Compiler, findCompiler, OPA_VERSION } from '../policy/compiler.ts';
 import { requireOpa } from '../policy/opa.ts';
+import { PAGE_COLUMNS } from './page.ts';
 
 /** How much of a trace is shown: expressions that did not hold, what rules note (`trace`), or every step. */
 export const TRACE_LEVELS = ['fails', 'notes', 'full'] as const;
@@ -121,6 +122,8 @@ const steps = (text: string): string[] =>
     .filter((line) => STEP.test(line));
 
 const TEXT_COLUMNS = 62;
+/** The page shows each line below its title. */
+const INDENT = 2;
 
 /**
  * The rules that were asked, and below each the line that did not hold, as it stands in the file. The compiler's own lines
@@ -144,8 +147,10 @@ const failures = async (text: string, folder: string): Promise<string[]> => {
     if (!isRule && operation !== 'Fail') continue;
     const code = isRule ? what.slice('data.'.length) : `✗ ${(await sourceLine(file, Number(line))) ?? what}`;
     const indented = `${'  '.repeat(Math.min(Math.max(bars.length / 2 - 1, 0), 12))}${code}`;
-    const cut = indented.length > TEXT_COLUMNS ? `${indented.slice(0, TEXT_COLUMNS - 1)}…` : indented;
-    const row = `${cut.padEnd(TEXT_COLUMNS)} ${file.replace(/^policies\//, '')}:${line}`;
+    const place = `${file.replace(/^policies\//, '')}:${line}`;
+    const columns = Math.min(TEXT_COLUMNS, PAGE_COLUMNS - INDENT - 1 - place.length);
+    const cut = indented.length > columns ? `${indented.slice(0, columns - 1)}…` : indented;
+    const row = `${cut.padEnd(columns)} ${place}`;
     if (shown.at(-1) !== row) shown.push(row);
   }
   return shown;
