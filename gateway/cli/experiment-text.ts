@@ -23,7 +23,7 @@ export const experimentText = (report: ExperimentReport): string =>
     sampleRatioLine(report),
     '',
     metricTable(report),
-    `An interval holds however often one looks; it leaves out 0 by chance in one of twenty experiments.`,
+    'An interval holds however often one looks; that of one metric leaves out 0 by chance in one of twenty experiments.',
     ...(report.guards.length > 0 ? ['', guardTable(report.guards)] : []),
     '',
     report.verdict.text,

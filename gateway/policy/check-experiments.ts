@@ -9,7 +9,7 @@ export interface ExperimentProblem {
 type Table = Readonly<Record<string, unknown>>;
 
 /**
- * Experiments that cannot be: shares over 100, an end that is no later than the start. And pairs that could meet in one
+ * Experiments that cannot be: shares over 100, times that are none, an end that is no later than the start. And pairs that could meet in one
  * request: of those it belongs to the first alone, and where unit and salt are the same, one decides who is in the other.
  */
 export const experimentProblems = (data: Table): ExperimentProblem[] => {
@@ -24,6 +24,11 @@ export const experimentProblems = (data: Table): ExperimentProblem[] => {
 
 const impossible = (path: string[], { start, end, arms }: Table): ExperimentProblem[] => {
   const found: ExperimentProblem[] = [];
+  for (const [name, time] of Object.entries({ start, end })) {
+    if (typeof time !== 'string' || isTime(time)) continue;
+    const why = `${path.join('.')}: its ${name} ${time} is no time: rules compare it as text, and its guards are not watched`;
+    found.push({ path: [...path, name], check: 'experiment', why, fix: 'a day and an hour that there are, in UTC' });
+  }
   if (typeof start === 'string' && typeof end === 'string' && end <= start) {
     const why = `${path.join('.')}: it ends at ${end}, no later than it starts: nobody ever takes part`;
     found.push({ path: [...path, 'end'], check: 'experiment', why, fix: `an end after ${start}` });
@@ -35,6 +40,12 @@ const impossible = (path: string[], { start, end, arms }: Table): ExperimentProb
     found.push({ path: [...path, 'arms'], check: 'experiment', why, fix: 'shares that come to 100 at most' });
   }
   return found;
+};
+
+/** Whether a time of the schema's pattern is in the calendar: JavaScript takes 30 February for 2 March. */
+const isTime = (time: string): boolean => {
+  const ms = Date.parse(time);
+  return Number.isFinite(ms) && new Date(ms).toISOString() === time;
 };
 
 interface Named {

@@ -7,7 +7,8 @@ export type MetricName = (typeof METRIC_NAMES)[number];
 
 /**
  * Sums over the units that have something of a metric to count: of each unit `s` is what came together (micro-USD, ms,
- * failures, refusals, scores, answers with a score) and `c` of how many (answers, requests, scores).
+ * failures, refusals, scores, answers with a score) and `c` of how many (answers, requests, scores). Time is of answers and
+ * of what callers left.
  */
 export interface Moments {
   readonly units: number;
@@ -39,7 +40,11 @@ export interface ReadingQuestion {
 /** By metric, what is added up of a unit's requests and what that is divided by. */
 const PARTS: Readonly<Record<MetricName, readonly [string, string]>> = {
   cost: ['sum(e.cost_micro_usd)', 'sum(e.answered)'],
-  latency: ['sum(e.duration_ms * e.answered)', 'sum(e.answered)'],
+  // Callers that leave leave the slow: without the time that they waited, the slowest arm of all would have none.
+  latency: [
+    "sum(case when e.answered = 1 or e.outcome = 'aborted' then e.duration_ms else 0 end)",
+    "sum(case when e.answered = 1 or e.outcome = 'aborted' then 1 else 0 end)",
+  ],
   // Of what reached a model or failed on the way: not what limits refused, nor what callers left.
   errors: ['sum(e.failed)', 'sum(case when e.answered + e.failed + e.refused > 0 then 1 else 0 end)'],
   refusals: ['sum(e.refused)', 'sum(case when e.answered + e.refused > 0 then 1 else 0 end)'],
@@ -92,7 +97,8 @@ const momentColumns = (name: MetricName): Expression<unknown>[] => {
   const sums = { n: '1', s, c, ss: `${s} * ${s}`, sc: `${s} * ${c}`, cc: `${c} * ${c}` };
   return Object.entries(sums).map(
     ([of, what]) =>
-      sql`sum(case when ${sql.raw(c)} > 0 then ${sql.raw(what)} else 0 end) as ${sql.raw(`${name}_m_${of}`)}`,
+      // A unit that was never answered may have cost something all the same.
+      sql`sum(case when ${sql.raw(c)} > 0 or ${sql.raw(s)} > 0 then ${sql.raw(what)} else 0 end) as ${sql.raw(`${name}_m_${of}`)}`,
   );
 };
 

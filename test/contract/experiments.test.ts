@@ -95,6 +95,21 @@ for (const { name, without, prepare } of STORES) {
       expect(await readArms(database.db, { ...QUESTION, definition: 'none' })).toEqual([]);
     });
 
+    test('what a unit cost that was never answered counts, and so does the time of a caller that left', async () => {
+      await addRequests(database, [
+        requestRow({ unit: 'req_1', cost_micro_usd: 10, duration_ms: 100 }),
+        requestRow({ unit: 'req_2', outcome: 'incomplete', answered: 0, failed: 1, cost_micro_usd: 70 }),
+        requestRow({ unit: 'req_3', outcome: 'aborted', answered: 0, cost_micro_usd: 0, duration_ms: 30_000 }),
+      ]);
+      const [control] = await readArms(database.db, QUESTION);
+      // biome-ignore format: a unit a pair
+      expect(control!.metrics).toMatchObject({
+        cost: momentsOf([[10, 1], [70, 0]]),
+        latency: momentsOf([[100, 1], [30_000, 1]]),
+        errors: momentsOf([[0, 1], [1, 1]]),
+      });
+    });
+
     test('a sum that no integer holds is still read', async () => {
       const dear = { cost_micro_usd: 4e12, unit: 'user acme ann' };
       await addRequests(database, [requestRow(dear), requestRow(dear), requestRow({ unit: 'user acme bob' })]);

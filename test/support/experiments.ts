@@ -19,7 +19,7 @@ export const experimentOf = (more: Partial<Experiment> = {}): Experiment => ({
 
 /** Sums over units, each with its `[s, c]`. */
 export const momentsOf = (units: readonly (readonly [number, number])[]): Moments => {
-  const counted = units.filter(([, c]) => c > 0);
+  const counted = units.filter(([s, c]) => c > 0 || s > 0);
   const sum = (of: (s: number, c: number) => number): number => counted.reduce((all, [s, c]) => all + of(s, c), 0);
   return {
     units: counted.length,
