@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { stringify } from 'yaml';
 import { experimentCommand } from '../../gateway/cli/experiment.ts';
 import { replayCommand } from '../../gateway/cli/replay.ts';
+import type { AuditOutcome } from '../../gateway/types.gen.ts';
 import { chatCompletion, message } from '../support/answers.ts';
 import { openTestBundles, type TestBundles } from '../support/bundles.ts';
 import { answerJson } from '../support/fake-upstream.ts';
@@ -149,4 +150,49 @@ describe('an experiment', () => {
     expect(decisions.proved).toBeGreaterThan(200);
     expect(decisions).toMatchObject({ unproved: 0, touched: 0, completed: 0 });
   }, 60_000);
+
+  test('whose arm’s model no longer takes what callers send is stopped by its failures', async () => {
+    // Its own ids and draw: what was counted of the other is not counted here.
+    const broken = { ...EXPERIMENT, salt: 11, guards: { max_error_rate_increase: 0.2 } };
+    const revision = await bundles.rollOut({ 'experiments/data.yaml': () => stringify({ broken }) });
+    await until(() => (gateway.running.gateway.policies.current?.ref.revision === revision ? true : undefined));
+    gateway.anthropic.play = answerJson(400, {
+      type: 'error',
+      error: { type: 'invalid_request_error', message: 'temperature: this model does not take it' },
+    });
+    const statuses = new Map<string, number>();
+    for (let at = 0; at < 150; at++) statuses.set(`reader-${at}`, (await ask(`reader-${at}`)).status);
+    const failed = [...statuses].filter(([, status]) => status === 400).map(([user]) => user);
+    expect(failed.length).toBeGreaterThan(50);
+    await until(() => gateway.running.gateway.facts.experiments().broken, 25_000);
+    for (const user of failed.slice(0, 10)) expect(modelOf(await ask(user))).toBe('gpt-5.4-nano');
+    const event = await until(async () =>
+      (await gateway.records()).find(
+        (record) => record.kind === 'event' && (record.detail as { experiment?: string }).experiment === 'broken',
+      ),
+    );
+    expect(event).toMatchObject({ event: 'experiment_stopped', detail: { guard: 'max_error_rate_increase' } });
+  }, 120_000);
+
+  test('whose arm’s provider is down lets the next model answer, and then pauses for both arms alike', async () => {
+    const down = { ...EXPERIMENT, salt: 12 };
+    gateway.anthropic.play = answerJson(200, message('C'));
+    const revision = await bundles.rollOut({ 'experiments/data.yaml': () => stringify({ down }) });
+    await until(() => (gateway.running.gateway.policies.current?.ref.revision === revision ? true : undefined));
+    gateway.anthropic.play = answerJson(500, { type: 'error', error: { type: 'api_error', message: 'Internal' } });
+    const outcomes: AuditOutcome[] = [];
+    for (let at = 0; at < 60; at++) outcomes.push(await gateway.outcomeOf(await ask(`walker-${at}`)));
+    // Nobody gets an error, so none is counted: what callers got of this arm is another model's answer.
+    const treated = outcomes.filter(({ experiment }) => experiment?.arm === 'haiku');
+    expect(treated.length).toBeGreaterThan(0);
+    for (const { outcome, model, attempts } of treated) {
+      expect({ outcome, model, tried: attempts[0]?.model }).toEqual({
+        outcome: 'ok',
+        model: 'gpt-5.4-nano',
+        tried: 'claude-haiku-5-5',
+      });
+    }
+    expect(gateway.running.gateway.facts.upstreams().anthropic).toMatchObject({ state: 'down' });
+    for (const { experiment } of outcomes.slice(-20)) expect(experiment).toBeUndefined();
+  }, 120_000);
 });
