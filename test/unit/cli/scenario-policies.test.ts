@@ -7,6 +7,9 @@ import type { Policy } from '../../../gateway/policy/policy.ts';
 import type { Scenario } from '../../../gateway/types.gen.ts';
 import { allowAll, compile, MODELS } from '../../support/policy-fixture.ts';
 
+/** As a patch can say it: null would remove. */
+const LARGE = { ...MODELS.small, deprecation_date: '2099-01-01' };
+
 let bundle: Bundle;
 let policy: Policy;
 let policyFor: PolicyFor;
@@ -29,13 +32,13 @@ test('a scenario without data of its own runs on the bundle as it is', async () 
 
 test('data of a scenario are put over the bundle’s, which stay as they are', async () => {
   const before = structuredClone(bundle.data);
-  const other = await policyFor(scenario({ models: { small: { title: 'Tiny' }, large: MODELS.small } }));
-  expect(other.data.models).toEqual({ small: { ...MODELS.small, title: 'Tiny' }, large: MODELS.small });
+  const other = await policyFor(scenario({ models: { small: { title: 'Tiny' }, large: LARGE } }));
+  expect(other.data.models).toEqual({ small: { ...MODELS.small, title: 'Tiny' }, large: LARGE });
   expect(bundle.data).toEqual(before);
 });
 
 test('null removes, and scenarios that give the same share one policy', async () => {
-  const patch = { models: { small: null, large: MODELS.small } };
+  const patch = { models: { small: null, large: LARGE } };
   const other = await policyFor(scenario(patch));
   expect(Object.keys(other.data.models)).toEqual(['large']);
   expect(await policyFor(scenario(structuredClone(patch)))).toBe(other);
