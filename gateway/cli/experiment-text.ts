@@ -74,7 +74,9 @@ const guardTable = (guards: readonly GuardReport[]): string => {
     const figure = (value: number): string => figureOf(value, guard === 'max_score_decrease');
     const reading =
       worse_by === null || low === null || high === null
-        ? 'too little yet'
+        ? is_breached
+          ? 'control has none'
+          : 'too little yet'
         : `${figure(worse_by)} [${figure(low)}, ${figure(high)}]`;
     table.push([guard, arm, figure(limit), reading, is_breached ? 'BREACHED' : 'ok']);
   }

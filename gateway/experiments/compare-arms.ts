@@ -94,7 +94,9 @@ const guardReading = (
   // A relative limit is compared with control at its limit, so that what is not known of control counts.
   const factor = isRelative ? 1 + limit : 1;
   const compared = compareSequentially(control && scaled(control, factor), treatment, alpha);
-  if (!control || !compared || (isRelative && control.estimate === 0)) return UNREAD;
+  if (!control || !compared) return UNREAD;
+  // Of nothing there is no share: where control is free, whatever an arm costs is beyond every limit.
+  if (isRelative && control.estimate === 0) return { ...UNREAD, is_breached: compared.low > 0 };
   const unit = isRelative ? control.estimate : 1;
   const offset = isRelative ? limit : 0;
   const [from, to] = [compared.low * worse, compared.high * worse].sort((a, b) => a - b) as [number, number];

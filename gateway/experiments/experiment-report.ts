@@ -72,7 +72,7 @@ export interface GuardReport {
   readonly guard: keyof ExperimentGuards;
   readonly arm: string;
   readonly limit: number;
-  /** How much worse than control, below 0: better; null while there is too little to compare. */
+  /** How much worse than control, below 0: better; null while there is too little to compare, or control has nothing. */
   readonly worse_by: number | null;
   readonly low: number | null;
   readonly high: number | null;

@@ -52,6 +52,7 @@ export const openExperimentWatch = (options: WatchOptions): ExperimentWatch => {
   let timer: NodeJS.Timeout | undefined;
   let looking: Promise<void> | undefined;
   let isClosed = false;
+  let areStopsKnown = false;
 
   const keep = (stop: ExperimentStop): void => {
     const key = keyOf(stop.experiment, stop.definition);
@@ -77,8 +78,10 @@ export const openExperimentWatch = (options: WatchOptions): ExperimentWatch => {
 
   const lookAtAll = async (): Promise<void> => {
     const running = runningOf(policies(), now());
-    if (running.length === 0) return;
+    // Once in any case: a policy that comes may have one that was stopped long ago.
+    if (running.length === 0 && areStopsKnown) return;
     for (const stop of await stops.all()) keep(stop);
+    areStopsKnown = true;
     for (const [id, experiment] of running) {
       if (isClosed) return;
       const hasGuards = Object.keys(experiment.guards ?? {}).length > 0 && armsOf(experiment).length > 1;
@@ -145,5 +148,6 @@ const reasonOf = ({ arm, guard, limit, worse_by, low, high }: GuardReport): stri
   const figure = (value: number | null): string =>
     guard === 'max_score_decrease' ? (value ?? 0).toFixed(3) : `${((value ?? 0) * 100).toFixed(1)} %`;
   const what = isRelative ? ' of control' : '';
+  if (worse_by === null) return `${arm} has some where control has none; ${figure(limit)}${what} is allowed.`;
   return `${arm} is worse by ${figure(worse_by)}${what} [${figure(low)}, ${figure(high)}]; ${figure(limit)} is allowed.`;
 };

@@ -44,10 +44,13 @@ const alarms = (experiment: Experiment, metric: MetricName, draw: Draw): string[
   for (let seed = 1; seed <= RUNS; seed++) {
     const random = createRandom(seed);
     const names = Object.keys(experiment.arms);
+    const bounds = names.map((_name, last) =>
+      names.slice(0, last + 1).reduce((sum, name) => sum + experiment.arms[name]!.share, 0),
+    );
     const arms = new Map(names.map((name) => [name, { ...armOf(name, 0, {}) } as Mutable<ReturnType<typeof armOf>>]));
     for (let unit = 1; unit <= UNITS; unit++) {
-      let left = random() * 100;
-      const name = names.find((arm) => (left -= experiment.arms[arm]!.share) < 0) ?? names[0]!;
+      const at = random() * 100;
+      const name = names.find((_arm, index) => at < bounds[index]!)!;
       const arm = arms.get(name)!;
       arm.units++;
       add(arm.metrics[metric], ...draw(random));

@@ -113,6 +113,30 @@ describe('the watch of experiments', () => {
     expect(watch.experiments()).toEqual({ nano: { stopped: true } });
   });
 
+  test('a policy that brings back a stopped experiment finds it stopped at once', async () => {
+    const stops = sharedStops();
+    const experiments = { nano: experimentOf({ guards: GUARDS }) };
+    await watchOf(stops, experiments, () => failing(60)).watch.look();
+    const { watch, state } = watchOf(stops, {});
+    await watch.look();
+    state.data = { experiments } as unknown as PolicyData;
+    expect(watch.experiments()).toEqual({ nano: { stopped: true } });
+  });
+
+  test('an arm that costs something where control is free is beyond any share of it', async () => {
+    const costs = (arm: string, cost: number) =>
+      armOf(arm, 100, { cost: Array.from({ length: 100 }, () => [cost, 1] as const) });
+    const experiments = { nano: experimentOf({ guards: { max_cost_increase: 0.1 } }) };
+    const free = watchOf(sharedStops(), experiments, () => [costs('control', 0), costs('haiku', 0)]);
+    await free.watch.look();
+    expect(free.told).toEqual([]);
+    const { watch, told } = watchOf(sharedStops(), experiments, () => [costs('control', 0), costs('haiku', 500)]);
+    await watch.look();
+    expect(told).toMatchObject([
+      { guard: 'max_cost_increase', reason: expect.stringMatching(/control has none; 10\.0 % of control /) },
+    ]);
+  });
+
   test('one that was changed starts anew', async () => {
     const { watch, state } = watchOf(sharedStops(), { nano: experimentOf({ guards: GUARDS }) }, () => failing(60));
     await watch.look();
