@@ -16,7 +16,7 @@ export interface WatchOptions {
   readonly onStop: (stop: ExperimentStop, reading: GuardReport) => void;
   /** Told of a look that failed; what is known stays. */
   readonly onError: (error: unknown) => void;
-  /** From the end of a look to the next. */
+  /** From the end of a look to the next, at least. */
   readonly intervalMs?: number;
   readonly now?: () => number;
 }
@@ -33,6 +33,10 @@ export interface ExperimentWatch {
 }
 
 const INTERVAL_MS = 10_000;
+/** Pauses are this many times as long as a look at least: large experiments take seconds of the store, from each gateway. */
+const PAUSES = 20;
+/** A breach must not wait for longer. */
+const MOST_PAUSE_MS = 60_000;
 const NONE: Input['experiments'] = Object.freeze({});
 const STOPPED = Object.freeze({ stopped: true });
 
@@ -97,8 +101,10 @@ export const openExperimentWatch = (options: WatchOptions): ExperimentWatch => {
     return looking;
   };
   const goOn = async (): Promise<void> => {
+    const startedMs = performance.now();
     await look();
-    if (!isClosed) timer = setTimeout(() => void goOn(), intervalMs).unref();
+    const pauseMs = Math.max(intervalMs, Math.min(PAUSES * (performance.now() - startedMs), MOST_PAUSE_MS));
+    if (!isClosed) timer = setTimeout(() => void goOn(), pauseMs).unref();
   };
   void goOn();
 

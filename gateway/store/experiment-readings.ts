@@ -48,19 +48,20 @@ const PARTS: Readonly<Record<MetricName, readonly [string, string]>> = {
   // Of what reached a model or failed on the way: not what limits refused, nor what callers left.
   errors: ['sum(e.failed)', 'sum(case when e.answered + e.failed + e.refused > 0 then 1 else 0 end)'],
   refusals: ['sum(e.refused)', 'sum(case when e.answered + e.refused > 0 then 1 else 0 end)'],
-  score: ['coalesce(sum(f.score), 0)', 'count(f.score)'],
-  feedback: ['count(f.score)', 'sum(e.answered)'],
+  score: ['coalesce(sum(e.score), 0)', 'count(e.score)'],
+  feedback: ['count(e.score)', 'sum(e.answered)'],
 };
 
 /**
  * What the store knows of an experiment by arm, those with a request alone. One statement that groups by unit and adds the
- * units up, so that memory is that of a few rows however many there are. It reads every request of the experiment.
+ * units up, so that memory is that of a few rows however many there are. It reads every request of the experiment, and of
+ * feedback what was said of them alone.
  */
 export const readArms = async (
   db: Kysely<Schema>,
   { experiment, definition, org }: ReadingQuestion,
 ): Promise<ArmReading[]> => {
-  const inOrg = org === undefined ? sql`` : sql`and e.org = ${org}`;
+  const inOrg = org === undefined ? sql`` : sql`and r.org = ${org}`;
   const unitColumns = METRIC_NAMES.flatMap((name) =>
     PARTS[name].map((part, at) => sql`cast(${sql.raw(part)} as double precision) as ${sql.raw(`${name}_${'sc'[at]}`)}`),
   );
@@ -71,11 +72,11 @@ export const readArms = async (
     from (
       select e.arm as arm, e.unit as unit, count(*) as requests, min(e.time_ms) as first_ms, max(e.time_ms) as last_ms,
         ${sql.join(unitColumns)}
-      from experiment_requests e
-      left join (
-        select decision_id, avg(score) as score from feedback where score is not null group by decision_id
-      ) f on f.decision_id = e.decision_id
-      where e.experiment = ${experiment} and e.definition = ${definition} ${inOrg}
+      from (
+        select r.*, (select avg(f.score) from feedback f where f.decision_id = r.decision_id) as score
+        from experiment_requests r
+        where r.experiment = ${experiment} and r.definition = ${definition} ${inOrg}
+      ) e
       group by e.arm, e.unit
     ) u
     group by arm order by arm`.execute(db);

@@ -123,6 +123,28 @@ describe('the watch of experiments', () => {
     expect(watch.experiments()).toEqual({ nano: { stopped: true } });
   });
 
+  test('pauses the longer the longer a look takes, so that it leaves the store to others', async () => {
+    let reads = 0;
+    const watch = openExperimentWatch({
+      policies: () => [{ experiments: { nano: experimentOf({ guards: GUARDS }) } } as unknown as PolicyData],
+      reader: {
+        arms: async () => {
+          reads++;
+          await new Promise((resolve) => setTimeout(resolve, 50));
+          return [];
+        },
+      },
+      stops: sharedStops(),
+      onStop: () => {},
+      onError: () => {},
+      intervalMs: 1,
+      now: () => NOW,
+    });
+    watches.push(watch);
+    await new Promise((resolve) => setTimeout(resolve, 700));
+    expect(reads).toBe(1);
+  });
+
   test('an arm that costs something where control is free is beyond any share of it', async () => {
     const costs = (arm: string, cost: number) =>
       armOf(arm, 100, { cost: Array.from({ length: 100 }, () => [cost, 1] as const) });
