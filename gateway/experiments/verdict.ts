@@ -37,7 +37,7 @@ const mismatch = ({ exposure, sample_ratio: { p_value } }: Judged): Verdict =>
   said(
     'do_not_trust',
     null,
-    `Do not trust it: sample ratio mismatch. The arms have ${exposure.map(({ arm, units }) => `${arm} ${units}`).join(', ')} units, which shares of ${exposure.map(({ share }) => `${share} %`).join(', ')} give by chance once in ${Math.round(1 / Math.max(p_value, 1e-12)).toLocaleString('en-US')} times. Something loses requests of one arm, or its callers leave; find it before you read a metric.`,
+    `Do not trust it: sample ratio mismatch. The arms have ${exposure.map(({ arm, units }) => `${arm} ${units}`).join(', ')} units, which shares of ${exposure.map(({ share }) => `${share} %`).join(', ')} give by chance at most once in ${Math.round(1 / Math.max(p_value, 1e-12)).toLocaleString('en-US')} times. Something loses requests of one arm, or its callers leave; find it before you read a metric.`,
   );
 
 const byPrimary = (
