@@ -18,5 +18,6 @@ listed(entry, list, _) if not entry[list]
 listed(entry, list, name) if entry[list][name]
 
 # 0 to 9,999, the same for a unit each time. The factor has no divisor in common with 10,000, so every number comes up as
-# often as in input.bucket, and another salt orders the units anew.
-draw(unit, salt) := ((input.bucket[unit] * ((salt * 10) + 3)) + salt) % 10000
+# often as in input.bucket, and another salt orders the units anew. It is large, so that neighbours in the bucket, whom a
+# canary takes together, are spread over the arms.
+draw(unit, salt) := ((input.bucket[unit] * ((salt * 10) + 3173)) + salt) % 10000

@@ -15,14 +15,14 @@ tutors := {"tutors": {
 	"metric": {"name": "score", "better": "higher"},
 }}
 
-# Buckets whose draws, times 3, are 0, 2,997, 3,000, 5,997 and 6,000.
+# Buckets whose draws, times 3,173, are 0, 2,997, 3,000, 5,997 and 6,000.
 cheaper := {"bucket": {"user": 0}}
 
-last_cheaper := {"bucket": {"user": 999}}
+last_cheaper := {"bucket": {"user": 2289}}
 
 control := {"bucket": {"user": 1000}}
 
-last_control := {"bucket": {"user": 1999}}
+last_control := {"bucket": {"user": 3289}}
 
 outside := {"bucket": {"user": 2000}}
 

@@ -3,7 +3,7 @@ package rules.mirrors_test
 import data.aegis
 import data.aegis.testing
 
-# Bucket 0 draws the salt, which is below 10 %; bucket 500 draws 1,500.
+# Bucket 0 draws the salt, which is below 10 %; bucket 5,500 draws 1,500, bucket 763 999 and bucket 9,474 1,002.
 candidate := {"new-tutor": {
 	"title": "Whether the new model would do", "model": "claude-opus-5-5", "percent": 10, "salt": 0,
 	"usd_per_day": 2.5, "until": "2026-12-01T00:00:00.000Z",
@@ -41,10 +41,10 @@ test_the_drawn_share_is_mirrored_and_its_route_stays_as_it_is if {
 }
 
 test_the_rest_is_not if {
-	none({"bucket": {"request": 500}}, candidate)
+	none({"bucket": {"request": 5500}}, candidate)
 	none({}, patched({"percent": 0}))
-	mirror({"bucket": {"request": 333}}).id == "new-tutor"
-	none({"bucket": {"request": 334}}, candidate)
+	mirror({"bucket": {"request": 763}}).id == "new-tutor"
+	none({"bucket": {"request": 9474}}, candidate)
 }
 
 test_streams_and_named_models_are_mirrored_too if {

@@ -45,7 +45,7 @@ interface Effect {
 
 /** The arm of a user, drawn as policies/aegis/traffic draws. */
 const armOf = (unit: string, salt: number): string =>
-  (bucketOf(unit) * (salt * 10 + 3) + salt) % 10_000 < 5_000 ? 'control' : 'haiku';
+  (bucketOf(unit) * (salt * 10 + 3173) + salt) % 10_000 < 5_000 ? 'control' : 'haiku';
 
 const normal = (random: () => number): number =>
   Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
