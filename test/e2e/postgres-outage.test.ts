@@ -24,7 +24,7 @@ const OUTAGE_MS = process.env.AEGIS_LONG ? 60_000 : 10_000;
 const HANG_MS = process.env.AEGIS_LONG ? 30_000 : 4_000;
 const STEADY_MS = 2_000;
 /** A machine that does other things at the same time has pauses of its own. */
-const SLOWER_MS = 750;
+const SLOWER_MS = 1_500;
 
 const without = whyNoPostgres() ?? (HAS_REDIS ? undefined : 'Redis is not installed here');
 
