@@ -30,7 +30,7 @@ const bodyOf = (promptBytes: number, stream: boolean): string =>
       { role: 'system', content: 'You are a tutor.' },
       { role: 'user', content: promptOf(promptBytes) },
     ],
-    max_tokens: 256,
+    max_tokens: 2048,
   });
 
 export const WORKLOADS: readonly Workload[] = [
