@@ -93,8 +93,10 @@ const serve =
       return answerFeedback(gw, x, said, input, servingPolicy(gw, x, input.bucket), res);
     }
     const call = x.keep('call', await read(req, head, gw.limits));
-    const policy = servingPolicy(gw, x, bucketsOf(head, caller));
-    const described = describe(call, head, caller, gw.facts, gw.detector, policy.data.complexity);
+    const bucket = bucketsOf(head, caller);
+    const policy = servingPolicy(gw, x, bucket);
+    const { complexity } = policy.data;
+    const described = describe(call, head, caller, gw.facts, gw.detector, { complexity, bucket });
     x.keep('described', described);
     const decision = x.keep('decision', decide(described.input, policy));
     if (!decision.allow) throw denial(decision);

@@ -1,8 +1,9 @@
+import { answeredBy } from './answered-by.ts';
 import type { AuditContent } from './audit/audit-log.ts';
 import { ERRORS } from './errors.ts';
 import type { Exchange } from './exchange.ts';
 import type { Gateway } from './gateway.ts';
-import { answeredBy, type Ending, FREE, outcomeOf } from './outcome.ts';
+import { type Ending, FREE, outcomeOf } from './outcome.ts';
 import { protocolOf } from './protocol/protocols.ts';
 import { type Account, account, type Evidence, totalTokens } from './stages/account.ts';
 import type { Decision } from './types.gen.ts';
@@ -14,10 +15,8 @@ import type { Decision } from './types.gen.ts';
 export const conclude = async (gw: Gateway, x: Exchange, ending: Ending, content?: AuditContent): Promise<void> => {
   if (x.concluded) return;
   x.concluded = true;
-  const { permit, caller, decision, described } = x.products;
-  if (permit) {
-    gw.limiter.settle(permit.id, { tokens: totalTokens(ending.usage), microUsd: ending.cost.micro_usd }, Date.now());
-  }
+  settle(gw, x, ending);
+  const { caller, decision, described } = x.products;
   if (gw.alerts && caller && decision) {
     const isRefused = ending.outcome === 'limited' && ending.error === 'budget_exceeded';
     if (isRefused) gw.alerts.charged(caller.org, decision.budgets, x.reservedMicroUsd);
@@ -51,14 +50,16 @@ export const concludeMirror = async (
 ): Promise<void> => {
   if (m.concluded) return;
   m.concluded = true;
-  const { permit } = m.products;
-  if (permit) {
-    gw.limiter.settle(permit.id, { tokens: totalTokens(ending.usage), microUsd: ending.cost.micro_usd }, Date.now());
-  }
+  settle(gw, m, ending);
   const upstream = m.attempts.at(-1)?.upstream ?? null;
   if (ending.cost.micro_usd > 0) gw.telemetry.count('aegis.mirrors.cost.usd', { upstream }, ending.cost.micro_usd);
   await gw.audit.append(outcomeOf(m, ending), content);
   m.outcome = ending.outcome;
+};
+
+/** Gives back what was taken for an exchange and not used. */
+const settle = ({ limiter }: Gateway, { products: { permit } }: Exchange, { usage, cost }: Ending): void => {
+  if (permit) limiter.settle(permit.id, { tokens: totalTokens(usage), microUsd: cost.micro_usd }, Date.now());
 };
 
 /** Tells the policies how a request ended that they were asked about. */
@@ -79,7 +80,7 @@ const observe = (gw: Gateway, x: Exchange, { outcome, usage, cost }: Ending): vo
 };
 
 const isFallback = (x: Exchange, { route: { candidates } }: Decision): boolean => {
-  const [answered, first] = [answeredBy(x), candidates[0]];
+  const [answered, first] = [answeredBy(x.attempts), candidates[0]];
   if (!answered || !first) return false;
   return answered.model !== first.model || answered.upstream !== first.upstream;
 };

@@ -1,8 +1,9 @@
+import { answeredBy } from './answered-by.ts';
 import type { Exchange } from './exchange.ts';
 import { exposureOf } from './experiment.ts';
 import { mirroredPurpose } from './mirror-tag.ts';
 import { requestIdOf } from './stages/ids.ts';
-import type { Attempt, AuditIntent, AuditOutcome, Cost, Decision, Input, Usage } from './types.gen.ts';
+import type { AuditIntent, AuditOutcome, Cost, Decision, Input, Usage } from './types.gen.ts';
 
 /** How a request ended, as the stages know it. */
 export interface Ending {
@@ -54,14 +55,10 @@ const callerOf = (
   ...(groups.length > 0 ? { groups: [...groups] } : {}),
 });
 
-/** The attempt that gave the answer; undefined where none did. */
-export const answeredBy = (x: Exchange): Attempt | undefined =>
-  x.attempts.findLast((attempt) => attempt.status !== null && attempt.error === null);
-
 /** The outcome record of an exchange, however far it came. */
 export const outcomeOf = (x: Exchange, ending: Ending): AuditOutcome => {
   const { head, caller, described, decision } = x.products;
-  const answered = answeredBy(x);
+  const answered = answeredBy(x.attempts);
   // Its answer went to nobody: what an experiment compares is what callers got.
   const experiment = x.mirrorOf === null ? exposureOf(x) : undefined;
   return {

@@ -79,7 +79,7 @@ const decideScenario = ({ given, request }: Scenario, policy: Policy): Outcome =
   const call = parseCall(Buffer.from(JSON.stringify(request.body ?? {})), request.endpoint as Endpoint, {
     depth: DEPTH,
   });
-  const described = describe(call, head, caller, facts, detector, policy.data.complexity);
+  const described = describe(call, head, caller, facts, detector, policy.data);
   const decision = policy.decide(described.input);
   const outcome = outcomeOfDecision(described.input, decision);
   if (!decision.allow) return outcome;

@@ -1,5 +1,5 @@
 import { bucketOf } from '../bucket.ts';
-import { complexityOf } from '../complexity.ts';
+import { complexityOf, type Weighed } from '../complexity.ts';
 import { GatewayError } from '../errors.ts';
 import type { Call } from '../protocol/protocol.ts';
 import type { Detector } from '../redact/redactor.ts';
@@ -40,9 +40,14 @@ const isInput = validator<Input>(readSchema('input'));
 const LARGEST_INPUT_BYTES = 65_536;
 const MOST_SPEND = 32;
 
+/** What is known of the policy that will decide: the weights of complexity, and the buckets it was chosen by. */
+export interface AskedPolicy {
+  readonly complexity?: Complexity | undefined;
+  readonly bucket?: Input['bucket'];
+}
+
 /**
- * Describes a call for the policies and finds personal data and credentials in every string of its body. `complexity` are
- * the weights of the policy that will decide. Throws GatewayError `input_too_large` naming the field that is over a bound
+ * Describes a call for the policies and finds personal data and credentials in every string of its body. Throws GatewayError `input_too_large` naming the field that is over a bound
  * of schemas/input.json.
  */
 export const describe = (
@@ -51,7 +56,7 @@ export const describe = (
   caller: Input['caller'],
   facts: Facts,
   detector: Detector,
-  complexity?: Complexity,
+  { complexity, bucket = bucketsOf(head, caller) }: AskedPolicy = {},
 ): Described => {
   const findings = inspect(call.raw, call.scan, detector, call.opaque);
   const request = {
@@ -65,9 +70,8 @@ export const describe = (
     response_format: call.responseFormat?.toWellFormed() ?? null,
     end_user: endUserOf(head.endUser, call, detector, (name) => facts.pseudonym(caller.org, name)),
   };
-  const content = contentOf(call, findings);
-  content.complexity = complexityOf({ request, content }, complexity);
-  return { input: inputOf(request, content, head, caller, facts), findings };
+  const content = contentOf(call, findings, request, complexity);
+  return { input: inputOf(request, content, head, caller, facts, bucket), findings };
 };
 
 /** Describes a request that has no body, such as a list of models. Throws as `describe`. */
@@ -79,7 +83,8 @@ export const describeBodiless = (
   const { endpoint, dialect } = head;
   const request = { endpoint, dialect, model: '', stream: false, max_output_tokens: null, temperature: null };
   const endUser: EndUser = { name: head.endUser, source: head.endUser === '' ? 'none' : 'header' };
-  return inputOf({ ...request, tools: [], response_format: null, end_user: endUser }, NO_CONTENT, head, caller, facts);
+  const rest = { tools: [], response_format: null, end_user: endUser };
+  return inputOf({ ...request, ...rest }, NO_CONTENT, head, caller, facts, bucketsOf(head, caller));
 };
 
 const NO_CONTENT: Input['content'] = {
@@ -113,6 +118,7 @@ const inputOf = (
   head: DescribedHead,
   caller: Input['caller'],
   facts: Facts,
+  bucket: Input['bucket'],
 ): Input => {
   const { purpose } = head;
   const input: Input = {
@@ -128,16 +134,22 @@ const inputOf = (
     content,
     spend: facts.spend(caller, purpose, request.end_user.name).slice(0, MOST_SPEND),
     upstreams: facts.upstreams(),
-    bucket: bucketsOf(head, caller),
+    bucket,
     experiments: facts.experiments(),
   };
   checkBounds(input);
   return input;
 };
 
-const contentOf = (call: Call, findings: Findings): Input['content'] => {
+const contentOf = (
+  call: Call,
+  findings: Findings,
+  request: Weighed['request'],
+  complexity: Complexity | undefined,
+): Input['content'] => {
   const sample = newestUserText(call.texts);
   const signals = readSignals(sample, call.turns);
+  const languages = scriptsOf(sample.text);
   const pii: Record<string, number> = {};
   const secrets: Record<string, number> = {};
   for (const { entity, kind } of allFindings(findings)) {
@@ -150,11 +162,11 @@ const contentOf = (call: Call, findings: Findings): Input['content'] => {
     bytes: call.raw.length,
     tokens_estimate: promptTokens(call),
     modalities: [...call.modalities],
-    languages: scriptsOf(sample.text),
+    languages,
     pii,
     secrets,
     signals,
-    complexity: 0,
+    complexity: complexityOf({ request, content: { signals, languages } }, complexity),
     uninspected: [...call.uninspected].map(([kind, bytes]) => ({ kind, bytes })),
   };
 };

@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto';
+import { answeredBy } from '../answered-by.ts';
 import type { AuditOutcome } from '../types.gen.ts';
 import { latencyBucket } from './latency.ts';
 import type { COUNT_COLUMNS, LabelTable, UsageTable } from './schema.ts';
@@ -16,7 +17,7 @@ export const usageEntryOf = (outcome: AuditOutcome): UsageEntry => {
   const timeMs = Date.parse(outcome.time);
   if (Number.isNaN(timeMs)) throw new RangeError(`outcome ${outcome.request_id}: ${outcome.time} is not a time`);
   const labels = labelsOf(purpose?.tags ?? {}, caller?.groups ?? []);
-  const answered = outcome.attempts.findLast((attempt) => attempt.status !== null && attempt.error === null);
+  const answered = answeredBy(outcome.attempts);
   const row: UsageTable = {
     seq: 0, // Given when it is written.
     request_id: outcome.request_id,

@@ -1,3 +1,4 @@
+import { answeredBy } from '../answered-by.ts';
 import { ERRORS, type ErrorCode } from '../errors.ts';
 import type { Exchange, Stage } from '../exchange.ts';
 import type { Ending } from '../outcome.ts';
@@ -121,8 +122,7 @@ export const createRequestMetrics = (
 };
 
 /** The attempt that answered, or the last one. */
-const answering = (attempts: readonly Attempt[]): Attempt | undefined =>
-  attempts.findLast(({ status, error }) => status !== null && error === null) ?? attempts.at(-1);
+const answering = (attempts: readonly Attempt[]): Attempt | undefined => answeredBy(attempts) ?? attempts.at(-1);
 
 /** When the first attempt began, milliseconds since the request came in. */
 export const forwardStartMs = ({ stagesUs }: Exchange): number => {
