@@ -127,18 +127,5 @@ export const pathOf = (term: Term | undefined): string[] | undefined => {
   return [head, ...(end < 0 ? rest : rest.slice(0, end))].map((part) => part?.value as string);
 };
 
-/** Whether every part of a reference is constant. */
-export const isConstantPath = (term: Term): boolean =>
-  term.type === 'ref' && (term.value as Term[]).slice(1).every(({ type }) => type === 'string');
-
-/** Whether a reference to the input is anywhere in `node`. */
-export const readsInput = (node: unknown): boolean => {
-  let found = false;
-  visitTerms(node, (term) => {
-    if (term.type === 'ref' && pathOf(term)?.[0] === 'input') found = true;
-  });
-  return found;
-};
-
 /** A rule's own name, without its package. */
 export const nameOf = (rule: Rule): string => (rule.head.ref?.[0]?.value as string | undefined) ?? rule.head.name ?? '';
