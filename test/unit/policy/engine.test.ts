@@ -6,21 +6,10 @@ import type { Policy } from '../../../gateway/policy/policy.ts';
 import { isDecision, isInput } from '../../../gateway/policy/shapes.ts';
 import { warmupInputs } from '../../../gateway/policy/warmup.ts';
 import type { Decision, Input } from '../../../gateway/types.gen.ts';
+import { allowing } from '../../support/fake-policy.ts';
 import { allowAll, compile, input, MODELS, resultOf } from '../../support/policy-fixture.ts';
 
-const ALLOWED: Decision = {
-  allow: true,
-  deny: [],
-  route: { candidates: [{ model: 'small', upstream: 'openai' }], reason: '', experiment: null, mirror: null },
-  parameters: {},
-  tools: { remove: [] },
-  redact: [],
-  rate: { tier: 'free', limits: [] },
-  budgets: [],
-  audit: { content: 'none', retention_days: 1 },
-  cache: null,
-  rules: [],
-};
+const ALLOWED = allowing();
 const mirroring = (change: object) => ({
   ...ALLOWED,
   route: { ...ALLOWED.route, mirror: { id: 'm', model: 'small', upstream: 'openai', daily_micro_usd: 1, ...change } },
